@@ -1,0 +1,173 @@
+"""The contract between the house and a proxy engine. Nothing of any engine's library appears here.
+
+The rules every engine keeps, and the conformance suite in tests/conformance shows:
+
+1. *Record before respond*: the client gets the last byte of a response only after `Recorder.record` returned.
+2. What the wire did is data: a `Failure` on the exchange, and a SCIM error made by `forwarding` for the client.
+3. An exchange in flight longer than `pending_after_ms` is announced once with `Recorder.pending`.
+4. A fault in our own code loses no traffic silently: it is logged, and counted with `Recorder.lost`.
+5. What an engine cannot know is None, never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from scimproxy.errors import ScimproxyError, UsageError
+from scimproxy.exchange import Connection, Exchange
+
+__all__ = ["Address", "Engine", "EngineOptions", "Recorder", "Target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an engine listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The upstream SCIM server: `http://127.0.0.1:8000/scim/v2` in parts.
+
+    `base_path` starts with a slash and does not end with one; the empty text stands for the root.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    base_path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read what the user typed: a URL, `host:port`, or a bare port on loopback.
+
+        Raises:
+            UsageError: the text names no http or https server, with what to write instead.
+        """
+        from urllib.parse import urlsplit  # noqa: PLC0415 - keeps start-up lean
+
+        example = "write it like http://127.0.0.1:8000/scim/v2"
+        given = text.strip()
+        if given.isdigit():
+            given = f"http://127.0.0.1:{given}"
+        elif "://" not in given:
+            given = f"http://{given}"
+        try:
+            parts = urlsplit(given)
+            port = parts.port
+        except ValueError as exc:
+            raise UsageError(f"TARGET {text!r} is not a URL: {exc}", hint=example) from exc
+        if parts.scheme not in {"http", "https"}:
+            raise UsageError(f"TARGET {text!r}: scheme {parts.scheme!r} is not http or https", hint=example)
+        if not parts.hostname:
+            raise UsageError(f"TARGET {text!r} names no host", hint=example)
+        if parts.username is not None or parts.password is not None:
+            raise UsageError("TARGET must not hold a user name or password", hint="pass credentials in a header")
+        if parts.query or parts.fragment:
+            raise UsageError(f"TARGET {text!r} must not hold a query or fragment", hint=example)
+        if port == 0:
+            raise UsageError(f"TARGET {text!r}: port 0 is no port to connect to", hint=example)
+        return cls(
+            scheme=parts.scheme,
+            host=parts.hostname,
+            port=port or (443 if parts.scheme == "https" else 80),
+            base_path=parts.path.rstrip("/"),
+        )
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header carries them, without a default port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = 443 if self.scheme == "https" else 80
+        return host if self.port == default else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """Scheme and authority, like `http://127.0.0.1:8000`."""
+        return f"{self.scheme}://{self.authority}"
+
+    def __str__(self) -> str:
+        return self.origin + self.base_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What an engine is to do; every engine understands all of it. Sizes in bytes, durations in their unit.
+
+    `public_path` is the path under which clients see the server (None: the target's base path). `public_origin` is
+    the tunnel's scheme and authority, where one is known. `vouches_for_client`: the last value of X-Forwarded-For
+    was written by our own tunnel; without it such headers of clients are dropped.
+    """
+
+    target: Target
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 0
+    public_path: str | None = None
+    public_origin: str | None = None
+    preserve_host: bool = False
+    rewrite_locations: bool = False
+    vouches_for_client: bool = False
+    upstream_ca: Path | None = None
+    insecure_upstream: bool = False
+    max_content: int = 10 * 1024 * 1024
+    stream_above: int = 1024 * 1024
+    connect_timeout_s: float = 10.0
+    response_timeout_s: float = 55.0
+    pending_after_ms: float = 250.0
+    drain_s: float = 10.0
+
+    @property
+    def public_base(self) -> str:
+        """The path prefix that clients use: `public_path`, or the target's own."""
+        return self.target.base_path if self.public_path is None else self.public_path.rstrip("/")
+
+
+class Recorder(Protocol):
+    """Where an engine puts what it saw. Called in the engine's event loop."""
+
+    async def record(self, exchange: Exchange) -> None:
+        """Store an exchange (its final state) and return once it is committed.
+
+        Raises:
+            StoreError: it could not be stored. The engine then does not release the answer: the client gets
+                `forwarding.not_recorded` instead, or a cut connection where the head is already out.
+        """
+
+    def pending(self, exchange: Exchange) -> None:
+        """Announce an exchange in flight; `record` is called later with the same `uid`."""
+
+    def connection(self, connection: Connection) -> None:
+        """Tell what became of a connection (it closed, it carried more): an update by `uid`."""
+
+    def refusing(self) -> ScimproxyError | None:
+        """Return why nothing can be recorded right now (disk full); then the engine asks the upstream nothing."""
+
+    def lost(self, reason: str) -> None:
+        """Count an exchange that passed without being recorded."""
+
+
+class Engine(Protocol):
+    """A proxy engine; made with `(EngineOptions, Recorder)`, used once, inside one event loop."""
+
+    name: str
+
+    async def start(self) -> Address:
+        """Listen, and return where.
+
+        Raises:
+            EngineError: the port is taken, or something else forbids starting; says what to do.
+        """
+
+    async def stop(self) -> None:
+        """Accept nothing more, let what is in flight end (`drain_s`), record all, close. Safe to call twice."""
+
+    async def failed(self) -> ScimproxyError:
+        """Wait until the engine cannot go on, and return why; for ever where it never fails."""
