@@ -1,0 +1,68 @@
+"""`scimproxy up` in a process of its own, as a user starts it; ends with TERM, or with KILL where a test says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+
+class Proxy:
+    """A running recorder: `url` is where clients go, `events` what it printed so far."""
+
+    def __init__(self, target: str, db: Path, *options: str, env: dict[str, str] | None = None) -> None:
+        self.db = db
+        self.errors = db.with_suffix(f".{os.getpid()}.err")
+        self._err = self.errors.open("a+", encoding="utf-8")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "scimproxy", "up", target, "--db", str(db), "--port", "0", "--json", *options],
+            stdout=subprocess.PIPE,
+            stderr=self._err,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+        self.events: list[dict[str, Any]] = []
+        self.ready = self.wait_for("ready")
+        self.url: str = self.ready["url"]
+        self.port = int(self.url.split("/")[2].rpartition(":")[2])
+
+    def wait_for(self, kind: str) -> dict[str, Any]:
+        """Read events until one of this kind comes."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            event = json.loads(line)
+            self.events.append(event)
+            if event["event"] == kind:
+                return event
+        raise AssertionError(f"scimproxy ended before {kind!r}:\n{self.errors.read_text(encoding='utf-8')}")
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to stop, read what it still says, and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(sign)
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.events.append(json.loads(line))
+        self.process.stdout.close()
+        code = self.process.wait(30)
+        self._err.close()
+        return code
+
+    def kill(self) -> None:
+        """End it with KILL, as a crash would."""
+        self.process.kill()
+        self.process.wait(10)
+        if self.process.stdout:
+            self.process.stdout.close()
+        self._err.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.process.poll() is None:
+            self.stop()

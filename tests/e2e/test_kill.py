@@ -1,0 +1,130 @@
+"""`kill -9` under load: every response that a client received is in the database, and the next start says what it found."""
+
+from __future__ import annotations
+
+import random
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from e2e.proxy import Proxy
+
+from scimproxy.store import Reader
+
+ROUNDS = 50
+CLIENTS = 8
+
+
+class Handler(BaseHTTPRequestHandler):
+    """A small keep-alive server that answers with the path it was asked for."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        body = ('{"schemas": ["x"], "id": "%s"}' % self.path.rpartition("/")[2]).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/scim+json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def upstream() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def client(port: int, name: str, received: list[str], enough: threading.Event) -> None:
+    """Ask one thing after the other on one connection until the proxy dies; note each whole answer."""
+    with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), 10)) as sock:
+        data = b""
+        for number in range(100_000):
+            wanted = f"{name}-{number}"
+            sock.sendall(f"GET /scim/v2/Users/{wanted} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            while wanted.encode() + b'"}' not in data:
+                more = sock.recv(65536)
+                if not more:
+                    return
+                data += more
+            received.append(wanted)
+            data = data.partition(wanted.encode() + b'"}')[2]
+            if number == 3:
+                enough.set()
+
+
+@pytest.mark.slow
+@pytest.mark.serial
+@pytest.mark.timeout(600)
+def test_nothing_a_client_received_is_lost(upstream: int, tmp_path: Path) -> None:
+    chance = random.Random(20261123)
+    db = tmp_path / "r.db"
+    received: list[str] = []
+    for round_number in range(ROUNDS):
+        proxy = Proxy(f"http://127.0.0.1:{upstream}/scim/v2", db)
+        enough = [threading.Event() for _ in range(CLIENTS)]
+        threads = [
+            threading.Thread(
+                target=client, args=(proxy.port, f"{round_number}-{n}", received, enough[n]), daemon=True
+            )
+            for n in range(CLIENTS)
+        ]
+        for thread in threads:
+            thread.start()
+        assert all(event.wait(60) for event in enough)
+        # a random moment in the middle of traffic: this wait is the experiment, not synchronisation
+        threading.Event().wait(chance.uniform(0, 0.25))
+        proxy.kill()
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive()
+    assert len(received) > ROUNDS * CLIENTS * 4
+
+    last = Proxy(f"http://127.0.0.1:{upstream}/scim/v2", db)
+    assert last.stop() == 0
+    with closing(sqlite3.connect(db)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    stored: set[str] = set()
+    with Reader.open(db) as reader:
+        assert not [row for row in reader.exchanges(limit=1_000_000) if row.state == "pending"]
+        for row in reader.exchanges(limit=1_000_000):
+            exchange = reader.exchange(row.id)
+            if exchange.response is not None:
+                name = exchange.request.path.rpartition("/")[2]
+                assert f'"id": "{name}"'.encode() in exchange.response.content.data
+                stored.add(name)
+    missing = set(received) - stored
+    assert not missing, f"{len(missing)} of {len(received)} received responses are not in the database"
+
+
+@pytest.mark.slow
+def test_the_next_start_says_what_it_found(tmp_path: Path) -> None:
+    db = tmp_path / "r.db"
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        proxy = Proxy(f"http://127.0.0.1:{silent.getsockname()[1]}/scim/v2", db)
+        with closing(socket.create_connection(("127.0.0.1", proxy.port), 10)) as sock:
+            sock.sendall(b"GET /scim/v2/Users/waits HTTP/1.1\r\nHost: x\r\n\r\n")
+            event = proxy.wait_for("exchange")
+            assert event["state"] == "pending"
+            proxy.kill()
+        again = Proxy(f"http://127.0.0.1:{silent.getsockname()[1]}/scim/v2", db)
+        assert again.ready["recovered"] == 1
+        assert again.stop() == 0
+    assert "1 exchange was in flight" in again.errors.read_text(encoding="utf-8")
+    with Reader.open(db) as reader:
+        assert [row.state for row in reader.exchanges()] == ["aborted"]

@@ -1,0 +1,163 @@
+"""The layout, kept: who may import whom, and which module owns which third-party package.
+
+The table is the only copy. A module that is not in it fails; so does an import that its row does not allow.
+`PURE` modules also import nothing of the standard library that does IO or knows a clock.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "scimproxy"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a room may import: `ours` by prefix below `scimproxy.`, `theirs` by top-level package name."""
+
+    ours: tuple[str, ...] = ()
+    theirs: tuple[str, ...] = ()
+    pure: bool = False
+
+
+PURE_ROOMS = (
+    "exchange",
+    "errors",
+    "redact",
+    "decode",
+    "clients",
+    "har",
+    "export",
+    "query",
+    "scim",
+    "proxy.forwarding",
+)
+
+TABLE: dict[str, Row] = {
+    "scimproxy": Row(),
+    "scimproxy.__main__": Row(ours=("cli",)),
+    "scimproxy.exchange": Row(pure=True),
+    "scimproxy.errors": Row(pure=True),
+    "scimproxy.redact": Row(ours=("exchange", "errors", "decode"), pure=True),
+    "scimproxy.decode": Row(ours=("exchange",), theirs=("brotli", "zstandard"), pure=True),
+    "scimproxy.clients": Row(ours=("exchange",), pure=True),
+    "scimproxy.har": Row(ours=("exchange", "errors", "decode"), pure=True),
+    "scimproxy.export": Row(ours=("exchange", "errors", "decode", "har"), pure=True),
+    "scimproxy.query": Row(ours=("exchange", "errors", "decode", "clients", "scim"), pure=True),
+    "scimproxy.scim": Row(ours=("exchange", "errors", "decode", "scim"), pure=True),
+    # ---- edge: one outside thing each
+    "scimproxy.store": Row(ours=(*PURE_ROOMS, "store"), theirs=("sqlite_utils",)),
+    "scimproxy.proxy": Row(),
+    "scimproxy.proxy.engine": Row(ours=("exchange", "errors")),
+    "scimproxy.proxy.forwarding": Row(ours=("exchange", "errors", "decode", "proxy.engine"), pure=True),
+    "scimproxy.proxy.mitm": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy", "cryptography")),
+    "scimproxy.demo": Row(ours=("errors", "scim", "defects"), theirs=("aiohttp",)),
+    # ---- wiring
+    "scimproxy.recorder": Row(ours=("exchange", "errors", "redact", "clients", "store", "proxy.engine")),
+    "scimproxy.doctor": Row(ours=(*PURE_ROOMS, "store", "proxy"), theirs=("aiohttp", "pyngrok")),
+    "scimproxy.app": Row(ours=(*PURE_ROOMS, "store", "proxy", "recorder", "demo")),
+    # ---- faces
+    "scimproxy.cli": Row(
+        ours=(*PURE_ROOMS, "app", "cli", "store", "doctor", "demo", "defects", "recorder", "proxy.engine"),
+        theirs=("click", "rich", "aiohttp"),
+    ),
+}
+
+CLOCKS_AND_IO = {"asyncio", "os", "pathlib", "random", "select", "shutil", "socket", "sqlite3", "subprocess", "time"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def row_of(module: str) -> Row:
+    name = module
+    while name:
+        if name in TABLE and (name != "scimproxy" or module == "scimproxy"):
+            return TABLE[name]
+        name = name.rpartition(".")[0]
+    raise AssertionError(f"{module} stands in no row of the import table: give it a room")
+
+
+def imports(module: str, path: Path) -> set[str]:
+    found: set[str] = set()
+    is_package = path.name == "__init__.py"
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                parts = parts[: len(parts) - node.level + is_package]
+                base = ".".join([*parts, base] if base else parts)
+            if base == "scimproxy" or (
+                base.startswith("scimproxy.") and (PACKAGE.parent / Path(*base.split("."))).is_dir()
+            ):
+                found |= {f"{base}.{alias.name}" for alias in node.names}
+            else:
+                found.add(base)
+    return found
+
+
+def is_ours_allowed(name: str, row: Row) -> bool:
+    inner = name.removeprefix("scimproxy.")
+    return inner.startswith("__") or any(inner == room or inner.startswith(f"{room}.") for room in row.ours)
+
+
+MODULES = modules()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_are_allowed(module: str) -> None:
+    import sys
+
+    row = row_of(module)
+    for name in sorted(imports(module, MODULES[module])):
+        top = name.partition(".")[0]
+        if top == "scimproxy":
+            assert name == module or is_ours_allowed(name, row), f"{module} may not import {name}"
+        elif top in sys.stdlib_module_names:
+            assert not (row.pure and top in CLOCKS_AND_IO), f"{module} is pure and may not import {top}"
+        else:
+            assert top in row.theirs, f"{module} may not import the package {top}"
+
+
+def test_every_row_is_used() -> None:
+    unused = [name for name in TABLE if not any(m == name or m.startswith(f"{name}.") for m in MODULES)]
+    assert unused == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_docstring_says_what_the_module_owns(module: str) -> None:
+    text = ast.get_docstring(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+    assert text, f"{module} has no docstring"
+
+
+def test_no_pure_module_loads_a_heavy_package() -> None:
+    """The pure rooms import in a fresh interpreter without aiohttp, mitmproxy, click or sqlite_utils."""
+    import sys
+
+    names = ", ".join(f"scimproxy.{room}" for room in PURE_ROOMS)
+    code = (
+        f"import sys, {names}\n"
+        "print(sorted({'aiohttp', 'mitmproxy', 'click', 'sqlite_utils', 'rich', 'asyncio'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_named_alike() -> None:
+    """No room is called after nothing in particular."""
+    vague = {"utils", "helpers", "common", "base", "manager"}
+    assert [m for m in MODULES if m.rpartition(".")[2] in vague] == []
