@@ -1,0 +1,128 @@
+"""An exchange while it is under way: what an engine notes about it, and the Exchange made of that.
+
+One rule: neutral and without a clock. It knows no engine's library; times are given to it (monotonic seconds for
+durations, Unix seconds for moments). An engine makes one per request, fills it, and records `exchange()` once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from scimproxy.exchange import (
+    Connection,
+    Exchange,
+    Failure,
+    Headers,
+    Origin,
+    Request,
+    Response,
+    Rewrite,
+    State,
+    Timings,
+)
+from scimproxy.proxy.forwarding import Caller, Tap
+
+__all__ = ["Link", "Passage"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Link:
+    """The upstream connection of a passage: what it is, this exchange's number on it, and what opening it took.
+
+    The three durations (milliseconds) are given only by the exchange that opened it.
+    """
+
+    connection: Connection
+    index: int | None = None
+    dns_ms: float | None = None
+    connect_ms: float | None = None
+    tls_ms: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Passage:
+    """An exchange under way. Names ending in `_m` are monotonic seconds, None until it happened."""
+
+    uid: str
+    request: Request
+    caller: Caller
+    started_at: float
+    started_m: float
+    client_connection: Connection
+    client_index: int
+    request_tap: Tap
+    response_tap: Tap
+    request_trailers: Headers | None = None
+    upstream_target: str | None = None
+    upstream_headers: Headers | None = None
+    link: Link | None = None
+    attempts: int | None = None
+    ready_m: float | None = None
+    sent_m: float | None = None
+    first_m: float | None = None
+    last_m: float | None = None
+    came: Response | None = None
+    given: Response | None = None
+    origin: Origin | None = None
+    failure: Failure | None = None
+    rewrites: tuple[Rewrite, ...] = ()
+    ended: str | None = None
+
+    def exchange(self, *, at: float, now_m: float, state: State = "complete") -> Exchange:
+        """Return the exchange as it stands; `at` (Unix) and `now_m` (monotonic) are this moment."""
+        pending = state == "pending"
+        request = replace(self.request, content=self.request_tap.content(), trailers=self.request_trailers)
+        came = self.came.headers if self.came is not None else None
+        given = self.given.headers if self.given is not None else None
+        return Exchange(
+            request=request,
+            response=None if pending else self.given,
+            failure=None if pending else self.failure,
+            state=state,
+            origin=None if pending else self.origin,
+            started_at=self.started_at,
+            ended_at=None if pending else at,
+            timings=self._timings(None if pending else now_m),
+            client_connection=self.client_connection,
+            client_index=self.client_index,
+            upstream_connection=self.link.connection if self.link is not None else None,
+            upstream_index=self.link.index if self.link is not None else None,
+            upstream_address=self._address(),
+            client_address=self.caller.address,
+            client_claim=self.caller.claim,
+            scheme=self.caller.scheme,
+            host=self.caller.host,
+            upstream_request_target=self._unless_same(self.upstream_target),
+            upstream_request_headers=None if self.upstream_headers == request.headers else self.upstream_headers,
+            upstream_response_headers=None if pending or came == given else came,
+            rewrites=() if pending else self.rewrites,
+            attempts=self.attempts,
+            ended=None if pending else self.ended,
+            uid=self.uid,
+        )
+
+    def _unless_same(self, target: str | None) -> str | None:
+        return None if target == self.request.target else target
+
+    def _address(self) -> str | None:
+        if self.link is None or self.link.connection.peer_host is None:
+            return None
+        host, port = self.link.connection.peer_host, self.link.connection.peer_port
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def _timings(self, now_m: float | None) -> Timings:
+        link = self.link
+        return Timings(
+            dns=link.dns_ms if link is not None else None,
+            connect=link.connect_ms if link is not None else None,
+            tls=link.tls_ms if link is not None else None,
+            send=_between(self.ready_m, self.sent_m),
+            wait=_between(self.sent_m, self.first_m),
+            receive=_between(self.first_m, self.last_m),
+            total=_between(self.started_m, now_m),
+        )
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    """Return milliseconds; None where one end is not known. An answer before the request's end waited 0."""
+    return None if start is None or end is None else max(0.0, (end - start) * 1000.0)
