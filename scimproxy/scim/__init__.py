@@ -1,0 +1,1 @@
+"""What is SCIM about an exchange: messages, filters, paths, schemas. Pure."""
