@@ -1,0 +1,12 @@
+"""The database: one writer (`Store`), any number of readers (`Reader`), all else in SQL is inside this package.
+
+One rule: what travelled is written once, at once, and committed before anybody is told; everything computed from it
+(operations, labels, the search index) is derived later and can be deleted and made again.
+"""
+
+from __future__ import annotations
+
+from scimproxy.store.reader import Reader, Row
+from scimproxy.store.writer import Store
+
+__all__ = ["Reader", "Row", "Store"]

@@ -1,0 +1,119 @@
+"""The derived rows: what an exchange means, who called, and the search index. Made in steps, off the hot path.
+
+One rule: they can be deleted and made again. `progress.derived_seq` says up to which write they are made; whoever
+steps holds the write lock, so two processes never do the same work. In the same step big contents are compressed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+
+from scimproxy.exchange import Exchange
+from scimproxy.store.loading import COMPRESSED, Loader
+from scimproxy.store.schema import DERIVE_VERSION
+
+__all__ = ["OPERATION_COLUMNS", "behind", "forget", "operation_row", "step", "unindex"]
+
+OPERATION_COLUMNS = (
+    "exchange_id", "kind", "is_scim", "resource_type", "resource_id", "resource_name", "version", "filter", "summary",
+    "client",
+)  # fmt: skip
+
+_SAVE = (
+    f"REPLACE INTO operations ({', '.join(OPERATION_COLUMNS)}) "  # noqa: S608 - our own column names
+    f"VALUES (?{', ?' * (len(OPERATION_COLUMNS) - 1)})"
+)
+
+_COMPRESS_FROM = 2048
+"""Contents of at least so many bytes are compressed, where that saves a tenth."""
+_COMPRESS_LEVEL = 6
+
+
+def forget(conn: sqlite3.Connection) -> None:
+    """Delete all derived rows, inside the caller's transaction."""
+    conn.execute("DELETE FROM operations")
+    conn.execute("INSERT INTO search_index (search_index) VALUES ('delete-all')")
+    conn.execute("REPLACE INTO progress VALUES ('derived_seq', 0), ('derive_version', ?)", (DERIVE_VERSION,))
+
+
+def behind(conn: sqlite3.Connection) -> bool:
+    """Whether there are exchanges without derived rows."""
+    return bool(
+        conn.execute(
+            "SELECT EXISTS (SELECT 1 FROM exchanges WHERE seq >"
+            " (SELECT value FROM progress WHERE name = 'derived_seq'))"
+        ).fetchone()[0]
+    )
+
+
+def step(conn: sqlite3.Connection, most: int) -> int:
+    """Derive the next exchanges, inside the caller's transaction; return how many were looked at."""
+    progress = dict(conn.execute("SELECT name, value FROM progress").fetchall())
+    if progress["derive_version"] != DERIVE_VERSION:
+        forget(conn)
+        progress["derived_seq"] = 0
+    found = conn.execute(
+        "SELECT seq, id, (SELECT 1 FROM operations WHERE exchange_id = id), state FROM exchanges WHERE seq > ?"
+        " ORDER BY seq LIMIT ?",
+        (progress["derived_seq"], most),
+    ).fetchall()
+    if not found:
+        return 0
+    # A pending exchange gets its rows when it ends; what a search finds in it until then, search.py looks for itself.
+    ready = {number: known for _, number, known, state in found if state != "pending"}
+    for exchange in Loader(conn).exchanges(list(ready), with_connections=False):
+        assert exchange.id is not None
+        conn.execute(_SAVE, operation_row(exchange))
+        if not ready[exchange.id]:  # the text is made of what travelled, which does not change any more
+            conn.execute(
+                "INSERT INTO search_index (rowid, text) VALUES (?, ?)", (exchange.id, searchable_text(exchange))
+            )
+            _compress(conn, exchange)
+    conn.execute("UPDATE progress SET value = ? WHERE name = 'derived_seq'", (found[-1][0],))
+    return len(found)
+
+
+def operation_row(exchange: Exchange) -> tuple[object, ...]:
+    """Return the values of OPERATION_COLUMNS."""
+    from scimproxy.clients import identify  # noqa: PLC0415 - keeps them out of programs that only read
+
+    try:
+        from scimproxy.scim.message import operation_of  # noqa: PLC0415 - as above
+    except ImportError:  # TEMPORARY: filters.py is being written
+        return (exchange.id, "other", False, None, None, None, None, None, exchange.request.method, None)
+
+    op = operation_of(exchange)
+    return (
+        exchange.id, op.kind, op.is_scim, op.resource_type, op.resource_id, op.resource_name, op.version, op.filter,
+        op.summary, identify(exchange.request),
+    )  # fmt: skip
+
+
+def searchable_text(exchange: Exchange) -> str:
+    """Return the text that a search looks in (query.py says what belongs to it)."""
+    from scimproxy.query import searchable_text as text  # noqa: PLC0415 - as above
+
+    return text(exchange)
+
+
+def unindex(conn: sqlite3.Connection, exchange: Exchange) -> None:
+    """Take an exchange out of the search index, which needs its text for that."""
+    conn.execute(
+        "INSERT INTO search_index (search_index, rowid, text) VALUES ('delete', ?, ?)",
+        (exchange.id, searchable_text(exchange)),
+    )
+
+
+def _compress(conn: sqlite3.Connection, exchange: Exchange) -> None:
+    """Compress big contents: off the hot path, because there it costs more than the pages that it saves."""
+    for content in (exchange.request.content, exchange.response.content if exchange.response else None):
+        if content is None or len(content.data) < _COMPRESS_FROM or not content.sha256:
+            continue
+        small = zlib.compress(content.data, _COMPRESS_LEVEL)
+        if len(small) < 0.9 * len(content.data):
+            conn.execute(
+                "UPDATE contents SET encoding = ?, data = ? WHERE encoding IS NULL AND sha256 = ? AND sha256 != ''"
+                " AND size = ? AND stored_size = ? AND redacted = ?",
+                (COMPRESSED, small, content.sha256, content.size, len(content.data), content.redacted),
+            )

@@ -1,0 +1,270 @@
+"""Reading the database: runs, exchanges in short and whole, what is new. Any number of readers, also while recording.
+
+One rule: it writes nothing. Long listings are read in pages, so that no open read holds back the writer's checkpoint.
+A Reader belongs to one thread at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
+
+from scimproxy.exchange import Connection, Exchange, Failure, Run, TunnelEvent
+from scimproxy.store.connecting import connect_reader, translated
+from scimproxy.store.derive import OPERATION_COLUMNS, operation_row
+from scimproxy.store.loading import Loader
+from scimproxy.store.rows import from_iso, run_from_row, tags_from_text, tunnel_event_from_row
+
+if TYPE_CHECKING:
+    from scimproxy.scim.message import Operation
+
+__all__ = ["Reader", "Row"]
+
+_PAGE = 500
+
+ROW_SQL = """
+SELECT e.id, e.seq, e.run_id, e.state, e.origin, e.method, e.target, e.scheme, e.host, e.status_code, e.reason,
+  e.failure_kind, e.failure_message, e.failure_phase, e.failure_side, e.started_at, e.ended_at, e.total_ms,
+  rc.size AS request_size, sc.size AS response_size, coalesce(e.client, o.client) AS client, e.client_address,
+  e.attempts, e.ended, e.note, e.tags, e.uid, e.parent_id, o.exchange_id IS NOT NULL AS derived, o.kind, o.is_scim,
+  o.resource_type, o.resource_id, o.resource_name, o.version, o.filter, o.summary
+FROM exchanges e JOIN contents rc ON rc.id = e.request_content_id
+LEFT JOIN contents sc ON sc.id = e.response_content_id LEFT JOIN operations o ON o.exchange_id = e.id
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An exchange in short, as lists show it. Sizes are bytes of content that travelled; times Unix seconds.
+
+    `kind` to `summary` are the operation's (scim/message.py); `client` is the label of who called.
+    """
+
+    id: int
+    seq: int
+    run_id: int
+    state: str
+    origin: str | None
+    method: str
+    target: str
+    scheme: str | None
+    host: str | None
+    status_code: int | None
+    reason: str | None
+    failure: Failure | None
+    started_at: float
+    ended_at: float | None
+    total_ms: float | None
+    request_size: int
+    response_size: int | None
+    client: str | None
+    client_address: str | None
+    attempts: int | None
+    ended: str | None
+    note: str | None
+    tags: tuple[str, ...]
+    uid: str | None
+    parent_id: int | None
+    kind: str
+    is_scim: bool
+    resource_type: str | None
+    resource_id: str | None
+    resource_name: str | None
+    version: str | None
+    filter: str | None
+    summary: str
+
+    @property
+    def path(self) -> str:
+        """The path of the target, still percent-encoded, without the query."""
+        return self.target.partition("?")[0]
+
+
+class Reader:
+    """Reads a database; make it with `open`."""
+
+    def __init__(self, path: Path, conn: sqlite3.Connection) -> None:
+        self.path = path
+        self._conn = conn
+        self._cursor = conn.cursor()
+        self._cursor.row_factory = sqlite3.Row
+        self._loader = Loader(conn)
+        self._data_version: int | None = None
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, path: Path | str) -> Reader:
+        """Open a database for reading: while it is recorded to, as a copied file, or in a read-only folder.
+
+        Raises:
+            StoreError: or a child: there is none, it is damaged, not ours, or written by a newer scimproxy.
+        """
+        path = Path(path)
+        return cls(path, connect_reader(path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database. Safe to call twice."""
+        with self._lock:
+            self._conn.close()
+
+    # --- runs ---
+
+    def runs(self, *, newest_first: bool = False) -> list[Run]:
+        """Return all runs with their number of exchanges, oldest first."""
+        order = "DESC" if newest_first else "ASC"
+        counts = dict(self._all("SELECT run_id, count(*) FROM exchanges GROUP BY run_id"))
+        rows = self._all(f"SELECT * FROM runs ORDER BY id {order}")  # noqa: S608 - one of two words
+        return [run_from_row(row, counts.get(row["id"], 0)) for row in rows]
+
+    def run(self, which: int | Literal["last"]) -> Run | None:
+        """Return a run by its id, or the newest one; None where there is none."""
+        if which == "last":
+            rows = self._all("SELECT * FROM runs ORDER BY id DESC LIMIT 1")
+        else:
+            rows = self._all("SELECT * FROM runs WHERE id = ?", (which,))
+        if not rows:
+            return None
+        ((count,),) = self._all("SELECT count(*) FROM exchanges WHERE run_id = ?", (rows[0]["id"],))
+        return run_from_row(rows[0], count)
+
+    def tunnel_events(self, run_id: int) -> list[TunnelEvent]:
+        """Return what became of the tunnel of a run, oldest first."""
+        return [
+            tunnel_event_from_row(row)
+            for row in self._all("SELECT * FROM tunnel_events WHERE run_id = ? ORDER BY id", (run_id,))
+        ]
+
+    def connections(self, run_id: int) -> list[Connection]:
+        """Return the connections of a run, in the order they were first seen."""
+        with self._reading():
+            return self._loader.connections(run_id)
+
+    # --- exchanges ---
+
+    def exchange(self, exchange_id: int) -> Exchange | None:
+        """Return a whole exchange; None where there is none."""
+        found = self.whole([exchange_id])
+        return found[0] if found else None
+
+    def whole(self, ids: Sequence[int]) -> list[Exchange]:
+        """Return the whole exchanges with these ids that exist, in their order."""
+        with self._reading():
+            return self._loader.exchanges(ids)
+
+    def all_whole(self, run_id: int) -> Iterator[Exchange]:
+        """Give all exchanges of a run, whole, in order; a few are in memory at a time."""
+        after = 0
+        while ids := [
+            row["id"]
+            for row in self._all(
+                "SELECT id FROM exchanges WHERE run_id = ? AND id > ? ORDER BY id LIMIT 50", (run_id, after)
+            )
+        ]:
+            yield from self.whole(ids)
+            after = ids[-1]
+
+    def changes(self, *, after: int, limit: int = _PAGE, run_id: int | None = None) -> list[Row]:
+        """Return exchanges written since the write with number `after`, in the order of writes.
+
+        An exchange comes again when it is written again (pending, then complete); none is missed.
+        """
+        where = "WHERE e.seq > ?" if run_id is None else "WHERE e.seq > ? AND +e.run_id = ?"
+        values: tuple[int, ...] = (after,) if run_id is None else (after, run_id)
+        return self._rows(f"{ROW_SQL} {where} ORDER BY e.seq LIMIT ?", (*values, limit))
+
+    def newest_seq(self) -> int:
+        """Return the number of the newest write; 0 where there is none."""
+        ((seq,),) = self._all("SELECT coalesce(max(seq), 0) FROM exchanges")
+        return int(seq)
+
+    @overload
+    def operation(self, exchange: int) -> Operation | None: ...
+    @overload
+    def operation(self, exchange: Exchange) -> Operation: ...
+    def operation(self, exchange: int | Exchange) -> Operation | None:
+        """Return what an exchange means, in full; None where there is no such exchange."""
+        from scimproxy.scim.message import operation_of  # noqa: PLC0415 - keeps it out of programs that list runs
+
+        found = self.exchange(exchange) if isinstance(exchange, int) else exchange
+        return None if found is None else operation_of(found)
+
+    # --- inside ---
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Read: one thread at a time, SQLite's errors translated, nothing kept from before foreign writes."""
+        with self._lock, translated(self.path):
+            (version,) = self._conn.execute("PRAGMA data_version").fetchone()
+            if version != self._data_version:
+                self._data_version = version
+                self._loader.forget()
+            yield
+
+    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._reading():
+            return self._cursor.execute(sql, values).fetchall()
+
+    def _rows(self, sql: str, values: Sequence[Any]) -> list[Row]:
+        with self._reading():
+            return self.to_rows(self._cursor.execute(sql, values).fetchall())
+
+    def to_rows(self, found: Sequence[sqlite3.Row]) -> list[Row]:
+        """Return the short form of rows of ROW_SQL; what is not derived yet is derived here, and not kept."""
+        late = [row["id"] for row in found if not row["derived"]]
+        fresh = {
+            exchange.id: dict(zip(OPERATION_COLUMNS, operation_row(exchange), strict=True))
+            for exchange in self._loader.exchanges(late, with_connections=False)
+        }
+        return [_to_row(row, row if row["derived"] else fresh[row["id"]]) for row in found]
+
+
+def _to_row(row: Any, derived: Any) -> Row:
+    failure = None
+    if row["failure_kind"] is not None:
+        failure = Failure(row["failure_kind"], row["failure_message"], row["failure_phase"], row["failure_side"])
+    return Row(
+        id=row["id"],
+        seq=row["seq"],
+        run_id=row["run_id"],
+        state=row["state"],
+        origin=row["origin"],
+        method=row["method"],
+        target=row["target"],
+        scheme=row["scheme"],
+        host=row["host"],
+        status_code=row["status_code"],
+        reason=row["reason"],
+        failure=failure,
+        started_at=from_iso(row["started_at"]),
+        ended_at=None if row["ended_at"] is None else from_iso(row["ended_at"]),
+        total_ms=row["total_ms"],
+        request_size=row["request_size"],
+        response_size=row["response_size"],
+        client=row["client"] if row["client"] is not None else derived["client"],
+        client_address=row["client_address"],
+        attempts=row["attempts"],
+        ended=row["ended"],
+        note=row["note"],
+        tags=tags_from_text(row["tags"]),
+        uid=row["uid"],
+        parent_id=row["parent_id"],
+        kind=derived["kind"],
+        is_scim=bool(derived["is_scim"]),
+        resource_type=derived["resource_type"],
+        resource_id=derived["resource_id"],
+        resource_name=derived["resource_name"],
+        version=derived["version"],
+        filter=derived["filter"],
+        summary=derived["summary"],
+    )

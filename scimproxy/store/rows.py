@@ -1,0 +1,328 @@
+"""How the types of exchange.py lie in rows: both ways, without SQL and without IO.
+
+One rule: what goes in comes out equal. Times are kept to the microsecond, as ISO 8601 text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from scimproxy.exchange import (
+    Certificate,
+    Connection,
+    Content,
+    Exchange,
+    Failure,
+    Headers,
+    Request,
+    Response,
+    Rewrite,
+    Run,
+    Timings,
+    Tls,
+    TunnelEvent,
+)
+
+__all__ = [
+    "CONNECTION_COLUMNS",
+    "EXCHANGE_COLUMNS",
+    "RUN_COLUMNS",
+    "certificate_from_row",
+    "certificate_row",
+    "connection_from_row",
+    "connection_row",
+    "exchange_from_row",
+    "exchange_row",
+    "from_iso",
+    "headers_from_text",
+    "headers_text",
+    "run_from_row",
+    "run_row",
+    "tags_from_text",
+    "tags_text",
+    "to_iso",
+    "tunnel_event_from_row",
+]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_last_second: tuple[int, str] = (0, "1970-01-01T00:00:00")
+
+RUN_COLUMNS = (
+    "kind", "name", "started_at", "ended_at", "target", "public_url", "engine", "version", "note", "source_run_id",
+    "lost",
+)  # fmt: skip
+
+CONNECTION_COLUMNS = (
+    "uid", "side", "peer_host", "peer_port", "local_host", "local_port", "server_name", "http_version", "opened_at",
+    "closed_at", "closed_by", "close_reason", "exchanges", "tls", "tls_version", "tls_cipher", "tls_alpn", "tls_sni",
+)  # fmt: skip
+
+EXCHANGE_COLUMNS = (
+    "id", "seq", "run_id", "state", "origin", "method", "target", "scheme", "host", "status_code", "reason",
+    "failure_kind", "failure_message", "failure_phase", "failure_side", "started_at", "ended_at", "total_ms", "dns_ms",
+    "connect_ms", "tls_ms", "send_ms", "wait_ms", "receive_ms", "client", "client_address", "client_claim",
+    "client_connection_id", "client_index", "upstream_address", "upstream_connection_id", "upstream_index",
+    "attempts", "ended", "request_http_version", "request_headers_id", "request_content_id", "request_trailers_id",
+    "request_wire_bytes", "response_http_version", "response_headers_id", "response_content_id",
+    "response_trailers_id", "response_wire_bytes", "upstream_request_target", "upstream_request_headers_id",
+    "upstream_response_headers_id", "rewrites", "note", "tags", "uid", "parent_id", "extra",
+)  # fmt: skip
+
+
+def to_iso(at: float) -> str:
+    """Return Unix seconds as ISO 8601 text in UTC, with microseconds.
+
+    Raises:
+        OverflowError: or ValueError: the moment lies outside the years 1 to 9999.
+    """
+    global _last_second  # noqa: PLW0603 - a cache of one entry: most times share their second with the one before
+    whole, micros = divmod(round(at * 1_000_000), 1_000_000)
+    second, text = _last_second
+    if second != whole:
+        text = (_EPOCH + timedelta(seconds=whole)).isoformat()[:19]
+        _last_second = (whole, text)
+    return f"{text}.{micros:06d}Z"
+
+
+def from_iso(text: str) -> float:
+    """Return ISO 8601 text as Unix seconds."""
+    return (datetime.fromisoformat(text) - _EPOCH).total_seconds()
+
+
+def _maybe_iso(at: float | None) -> str | None:
+    return None if at is None else to_iso(at)
+
+
+def _maybe_at(text: str | None) -> float | None:
+    return None if text is None else from_iso(text)
+
+
+def headers_text(headers: Headers) -> str:
+    """Return fields as JSON text: [[name, value], ...]."""
+    return _dumps(headers.pairs)
+
+
+def headers_from_text(text: str) -> Headers:
+    """Return fields from JSON text."""
+    return Headers((name, value) for name, value in json.loads(text))
+
+
+def tags_text(tags: tuple[str, ...]) -> str | None:
+    """Return tags as JSON text; None where there are none."""
+    return _dumps(tags) if tags else None
+
+
+def tags_from_text(text: str | None) -> tuple[str, ...]:
+    """Return tags from JSON text."""
+    return tuple(json.loads(text)) if text else ()
+
+
+def _pairs(text: str | None) -> Iterable[tuple[Any, ...]]:
+    return () if text is None else (tuple(item) for item in json.loads(text))
+
+
+def run_row(run: Run) -> tuple[Any, ...]:
+    """Return the values of RUN_COLUMNS."""
+    return (
+        run.kind, run.name, to_iso(run.started_at), _maybe_iso(run.ended_at), run.target, run.public_url, run.engine,
+        run.version, run.note, run.source_run_id, run.lost,
+    )  # fmt: skip
+
+
+def run_from_row(row: Any, exchange_count: int | None = None) -> Run:
+    """Return the run of a row with RUN_COLUMNS and id."""
+    return Run(
+        kind=row["kind"],
+        name=row["name"],
+        started_at=from_iso(row["started_at"]),
+        ended_at=_maybe_at(row["ended_at"]),
+        target=row["target"],
+        public_url=row["public_url"],
+        engine=row["engine"],
+        version=row["version"],
+        note=row["note"],
+        source_run_id=row["source_run_id"],
+        lost=row["lost"],
+        exchange_count=exchange_count,
+        id=row["id"],
+    )
+
+
+def tunnel_event_from_row(row: Any) -> TunnelEvent:
+    """Return the event of a row of tunnel_events."""
+    return TunnelEvent(
+        at=from_iso(row["at"]),
+        state=row["state"],
+        url=row["url"],
+        message=row["message"],
+        run_id=row["run_id"],
+        id=row["id"],
+    )
+
+
+def connection_row(it: Connection) -> tuple[Any, ...]:
+    """Return the values of CONNECTION_COLUMNS; the chain of certificates goes elsewhere."""
+    tls = it.tls or Tls()
+    return (
+        it.uid, it.side, it.peer_host, it.peer_port, it.local_host, it.local_port, it.server_name, it.http_version,
+        _maybe_iso(it.opened_at), _maybe_iso(it.closed_at), it.closed_by, it.close_reason, it.exchanges,
+        int(it.tls is not None), tls.version, tls.cipher, tls.alpn, tls.sni,
+    )  # fmt: skip
+
+
+def certificate_row(it: Certificate) -> tuple[Any, ...]:
+    """Return the values of the table certificates, in its order."""
+    return (
+        it.sha256, it.subject, it.issuer, _dumps(it.names), to_iso(it.not_before_at), to_iso(it.not_after_at), it.der
+    )  # fmt: skip
+
+
+def certificate_from_row(row: Any) -> Certificate:
+    """Return the certificate of a row."""
+    return Certificate(
+        sha256=row["sha256"],
+        subject=row["subject"],
+        issuer=row["issuer"],
+        names=tuple(json.loads(row["names"])),
+        not_before_at=from_iso(row["not_before_at"]),
+        not_after_at=from_iso(row["not_after_at"]),
+        der=row["der"],
+    )
+
+
+def connection_from_row(row: Any, chain: Iterable[Certificate] = ()) -> Connection:
+    """Return the connection of a row, with its peer's certificates."""
+    tls = None
+    if row["tls"]:
+        tls = Tls(row["tls_version"], row["tls_cipher"], row["tls_alpn"], row["tls_sni"], tuple(chain))
+    return Connection(
+        uid=row["uid"],
+        side=row["side"],
+        peer_host=row["peer_host"],
+        peer_port=row["peer_port"],
+        local_host=row["local_host"],
+        local_port=row["local_port"],
+        server_name=row["server_name"],
+        http_version=row["http_version"],
+        opened_at=_maybe_at(row["opened_at"]),
+        closed_at=_maybe_at(row["closed_at"]),
+        closed_by=row["closed_by"],
+        close_reason=row["close_reason"],
+        exchanges=row["exchanges"],
+        tls=tls,
+    )
+
+
+def exchange_row(
+    it: Exchange, number: int, seq: int, run_id: int, connections: tuple[int | None, int | None], parts: Any
+) -> tuple[Any, ...]:
+    """Return the values of EXCHANGE_COLUMNS.
+
+    `connections` are the row ids of the client's and the upstream's. `parts` gives row ids: `parts.headers(Headers)`
+    and `parts.content(Content)`.
+    """
+    request, response, failure, timings = it.request, it.response, it.failure, it.timings
+    headers, content = parts.headers, parts.content
+    return (
+        number, seq, run_id, it.state, it.origin, request.method, request.target, it.scheme, it.host,
+        response.status_code if response else None, response.reason if response else None,
+        failure.kind if failure else None, failure.message if failure else None,
+        failure.phase if failure else None, failure.side if failure else None,
+        to_iso(it.started_at), None if it.ended_at is None else to_iso(it.ended_at),
+        timings.total, timings.dns, timings.connect, timings.tls, timings.send, timings.wait, timings.receive,
+        it.client, it.client_address, it.client_claim,
+        connections[0], it.client_index, it.upstream_address, connections[1], it.upstream_index,
+        it.attempts, it.ended, request.http_version, headers(request.headers), content(request.content),
+        None if request.trailers is None else headers(request.trailers), request.wire_bytes,
+        response.http_version if response else None,
+        headers(response.headers) if response else None, content(response.content) if response else None,
+        None if response is None or response.trailers is None else headers(response.trailers),
+        response.wire_bytes if response else None,
+        it.upstream_request_target,
+        None if it.upstream_request_headers is None else headers(it.upstream_request_headers),
+        None if it.upstream_response_headers is None else headers(it.upstream_response_headers),
+        _dumps([(r.place, r.before, r.after) for r in it.rewrites]) if it.rewrites else None,
+        it.note, tags_text(it.tags), it.uid, it.parent_id, _dumps(it.extra) if it.extra else None,
+    )  # fmt: skip
+
+
+def exchange_from_row(
+    row: Any, parts: Any, connections: tuple[Connection | None, Connection | None], client: str | None
+) -> Exchange:
+    """Return the exchange of a row. `parts` gives values by row id: `parts.headers(id)` and `parts.content(id)`."""
+
+    def headers(number: int | None) -> Headers | None:
+        return None if number is None else parts.headers(number)
+
+    def content(number: int) -> Content:
+        found: Content = parts.content(number)
+        return found
+
+    response = None
+    if row["status_code"] is not None:
+        response = Response(
+            status_code=row["status_code"],
+            reason=row["reason"],
+            http_version=row["response_http_version"],
+            headers=headers(row["response_headers_id"]) or Headers(),
+            content=content(row["response_content_id"]),
+            trailers=headers(row["response_trailers_id"]),
+            wire_bytes=row["response_wire_bytes"],
+        )
+    failure = None
+    if row["failure_kind"] is not None:
+        failure = Failure(row["failure_kind"], row["failure_message"], row["failure_phase"], row["failure_side"])
+    return Exchange(
+        request=Request(
+            method=row["method"],
+            target=row["target"],
+            http_version=row["request_http_version"],
+            headers=headers(row["request_headers_id"]) or Headers(),
+            content=content(row["request_content_id"]),
+            trailers=headers(row["request_trailers_id"]),
+            wire_bytes=row["request_wire_bytes"],
+        ),
+        response=response,
+        failure=failure,
+        state=row["state"],
+        origin=row["origin"],
+        started_at=from_iso(row["started_at"]),
+        ended_at=_maybe_at(row["ended_at"]),
+        timings=Timings(
+            dns=row["dns_ms"],
+            connect=row["connect_ms"],
+            tls=row["tls_ms"],
+            send=row["send_ms"],
+            wait=row["wait_ms"],
+            receive=row["receive_ms"],
+            total=row["total_ms"],
+        ),
+        client_connection=connections[0],
+        client_index=row["client_index"],
+        upstream_connection=connections[1],
+        upstream_index=row["upstream_index"],
+        upstream_address=row["upstream_address"],
+        client_address=row["client_address"],
+        client_claim=row["client_claim"],
+        scheme=row["scheme"],
+        host=row["host"],
+        upstream_request_target=row["upstream_request_target"],
+        upstream_request_headers=headers(row["upstream_request_headers_id"]),
+        upstream_response_headers=headers(row["upstream_response_headers_id"]),
+        rewrites=tuple(Rewrite(*item) for item in _pairs(row["rewrites"])),
+        attempts=row["attempts"],
+        ended=row["ended"],
+        client=client,
+        note=row["note"],
+        tags=tags_from_text(row["tags"]),
+        uid=row["uid"],
+        id=row["id"],
+        seq=row["seq"],
+        run_id=row["run_id"],
+        parent_id=row["parent_id"],
+        extra=tuple((name, text) for name, text in _pairs(row["extra"])),
+    )
