@@ -199,6 +199,20 @@ class Reader:
         found = self.exchange(exchange) if isinstance(exchange, int) else exchange
         return None if found is None else operation_of(found)
 
+    def outcomes(self, run_id: int) -> list[tuple[str, bool, int]]:
+        """Return what became of a run's exchanges: the status (or kind of failure, or state), if it failed, how many.
+
+        A status that the proxy made in place of an answer has a `!`.
+        """
+        rows = self._all(
+            "SELECT CASE WHEN status_code IS NULL THEN coalesce(failure_kind, state)"
+            " ELSE status_code || iif(failure_kind IS NULL, '', '!') END AS word,"
+            " failure_kind IS NOT NULL AS failed, count(*) AS number"
+            " FROM exchanges WHERE run_id = ? GROUP BY 1, 2 ORDER BY 1, 2",
+            (run_id,),
+        )
+        return [(row["word"], bool(row["failed"]), row["number"]) for row in rows]
+
     # --- inside ---
 
     @contextlib.contextmanager
