@@ -1,0 +1,200 @@
+"""The way of an exchange from the engine into the store: redacted, submitted, awaited.
+
+One rule: an exchange that `record` returned for is committed, unless `pass_when_full` allowed it to pass, and then
+it is counted as lost. Secrets leave the exchange here and stay in memory, in a bounded map, so that this process
+can replay. Place in the flow: engine -> Recorder -> Store; it implements `scimproxy.proxy.engine.Recorder`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Protocol
+
+from scimproxy.errors import StoreError
+from scimproxy.exchange import Connection, Exchange
+from scimproxy.redact import redact
+
+__all__ = ["Recorder", "Secrets", "Sink"]
+
+_log = logging.getLogger(__name__)
+
+_MOST_REASONS = 100
+
+
+class Sink(Protocol):
+    """The part of the store that recording needs."""
+
+    last_error: StoreError | None
+    """Why nothing can be written at present; the store tries by itself and takes it back."""
+
+    def submit(self, exchange: Exchange) -> Future[int]:
+        """Queue an exchange; the future is done when it is committed, or holds the StoreError."""
+
+    def pending(self, exchange: Exchange) -> None:
+        """Queue an exchange that is still in flight."""
+
+    def connection(self, connection: Connection) -> None:
+        """Queue what became of a connection."""
+
+
+class Secrets:
+    """Secrets by fingerprint, for the live process only; the least recently used go first.
+
+    Bounded in number and in characters; a secret longer than `longest` is not kept (its exchange cannot be
+    replayed with it, which the replayer says).
+    """
+
+    def __init__(self, *, most: int = 4096, characters: int = 4 * 1024 * 1024, longest: int = 64 * 1024) -> None:
+        self._known: OrderedDict[str, str] = OrderedDict()
+        self._most = most
+        self._characters = characters
+        self._longest = longest
+        self._held = 0
+
+    def add(self, secrets: Mapping[str, str]) -> None:
+        """Remember secrets, forgetting the oldest where there is no room."""
+        for fingerprint, secret in secrets.items():
+            if fingerprint in self._known:
+                self._known.move_to_end(fingerprint)
+            elif len(secret) <= self._longest:
+                self._known[fingerprint] = secret
+                self._held += len(secret)
+        while self._known and (len(self._known) > self._most or self._held > self._characters):
+            _, forgotten = self._known.popitem(last=False)
+            self._held -= len(forgotten)
+
+    def get(self, fingerprint: str) -> str | None:
+        """Return the secret behind a fingerprint, or None where it is not known (any more)."""
+        return self._known.get(fingerprint)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self._known)} kept)"
+
+
+class Recorder:
+    """Records what an engine saw; made inside the event loop that the engine runs in.
+
+    Args:
+        store: where exchanges go.
+        keep_secrets: store credentials as they came; the explicit exception to redaction.
+        pass_when_full: let traffic through unrecorded while the store fails, and count it as lost.
+        on_trouble: told when recording begins to fail (the error) and when it works again (None).
+    """
+
+    def __init__(
+        self,
+        store: Sink,
+        *,
+        keep_secrets: bool = False,
+        pass_when_full: bool = False,
+        on_trouble: Callable[[StoreError | None], None] | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._store = store
+        self._keep_secrets = keep_secrets
+        self._pass_when_full = pass_when_full
+        self._on_trouble = on_trouble
+        self._told: StoreError | None = None
+        self._done: deque[tuple[asyncio.Future[int], Future[int]]] = deque()
+        self._woken = False
+        self.secrets = Secrets()
+        self.lost_reasons: Counter[str] = Counter()
+
+    @property
+    def lost_count(self) -> int:
+        """How many exchanges passed without being recorded."""
+        return self.lost_reasons.total()
+
+    async def record(self, exchange: Exchange) -> None:
+        """Store an exchange and return once it is committed.
+
+        Raises:
+            StoreError: it could not be stored, and `pass_when_full` is off.
+        """
+        if self._pass_when_full and (error := self.look()) is not None:
+            self.lost(str(error))  # without trying: a locked database would hold up every answer for seconds
+            return
+        try:
+            await self._committed(self._store.submit(self._clean(exchange)))
+        except StoreError as exc:
+            self.look()
+            if not self._pass_when_full:
+                raise
+            self.lost(str(exc))
+
+    def pending(self, exchange: Exchange) -> None:
+        """Announce an exchange in flight."""
+        self._store.pending(self._clean(exchange))
+
+    def connection(self, connection: Connection) -> None:
+        """Pass on what became of a connection."""
+        self._store.connection(connection)
+
+    def refusing(self) -> StoreError | None:
+        """Return why nothing can be recorded now; it ends by itself, because the store goes on trying."""
+        error = self.look()
+        return None if self._pass_when_full else error
+
+    def lost(self, reason: str) -> None:
+        """Count an exchange that passed without being recorded."""
+        if reason not in self.lost_reasons and len(self.lost_reasons) >= _MOST_REASONS:
+            reason = "other reasons"  # the texts come from errors: never let them grow without end
+        self.lost_reasons[reason] += 1
+
+    def look(self) -> StoreError | None:
+        """Return why the store cannot write at present, and tell where that changed since the last look."""
+        error = self._store.last_error
+        if (error is None) != (self._told is None):
+            self._told = error
+            if error is None:
+                _log.info("recording works again")
+            else:
+                _log.warning("recording fails: %s", error)
+            if self._on_trouble is not None:
+                self._on_trouble(error)
+        return error
+
+    def _clean(self, exchange: Exchange) -> Exchange:
+        if self._keep_secrets:
+            return exchange
+        clean, secrets = redact(exchange)
+        if secrets:
+            self.secrets.add(secrets)
+        return clean
+
+    def _committed(self, future: Future[int]) -> asyncio.Future[int]:
+        """Return a future of this loop that follows one of the writer thread.
+
+        `asyncio.wrap_future` wakes the loop once for each exchange (a lock and a byte through a socket). A commit
+        ends a whole group, so its futures are collected and the loop is woken once.
+        """
+        waiter: asyncio.Future[int] = self._loop.create_future()
+
+        def done(finished: Future[int]) -> None:
+            self._done.append((waiter, finished))
+            # The flag falls before the queue is emptied (in _wake), so nothing added here can be left behind.
+            if not self._woken:
+                self._woken = True
+                self._loop.call_soon_threadsafe(self._wake)
+
+        future.add_done_callback(done)
+        return waiter
+
+    def _wake(self) -> None:
+        self._woken = False
+        while self._done:
+            waiter, future = self._done.popleft()
+            if waiter.done():  # the exchange's task was cancelled meanwhile
+                continue
+            error = future.exception()
+            if error is None:
+                waiter.set_result(future.result())
+            else:
+                waiter.set_exception(error)
