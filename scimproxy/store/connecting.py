@@ -15,7 +15,7 @@ from pathlib import Path
 from scimproxy.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreTooNew
 from scimproxy.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
 
-__all__ = ["BUSY_MS", "connect_reader", "connect_writer", "translate", "translated"]
+__all__ = ["BUSY_MS", "connect_reader", "connect_upkeep", "connect_writer", "translate", "translated"]
 
 BUSY_MS = 5_000
 """How long a write waits for another process's lock before it is StoreBusy."""
@@ -69,14 +69,7 @@ def connect_writer(path: Path, *, durable: bool, create: bool) -> sqlite3.Connec
     _prepare_file(path, create=create)
     _refuse_other_files(path)
     with translated(path):
-        conn = sqlite3.connect(
-            _uri(path, "mode=rw"),
-            uri=True,
-            isolation_level=None,
-            timeout=BUSY_MS / 1000,
-            check_same_thread=False,
-            cached_statements=256,
-        )
+        conn = _writing(path)
         try:
             fresh = _refuse_other_databases(conn, path)
             if fresh:
@@ -84,10 +77,6 @@ def connect_writer(path: Path, *, durable: bool, create: bool) -> sqlite3.Connec
             conn.execute("PRAGMA journal_mode = WAL")
             conn.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             conn.execute("PRAGMA foreign_keys = ON")
-            conn.execute("PRAGMA secure_delete = OFF")  # secrets never get here; zeroing freed pages costs writes
-            conn.execute("PRAGMA cache_size = -8000")
-            conn.execute("PRAGMA wal_autocheckpoint = 2000")
-            conn.execute("PRAGMA journal_size_limit = 67108864")
             conn.execute("BEGIN IMMEDIATE")  # two recorders may start at once: one of them makes the tables
             try:
                 migrate(conn)
@@ -99,6 +88,15 @@ def connect_writer(path: Path, *, durable: bool, create: bool) -> sqlite3.Connec
             conn.close()
             raise
     return conn
+
+
+def connect_upkeep(path: Path) -> sqlite3.Connection:
+    """Open an existing database of the newest schema for a short piece of work beside a recorder.
+
+    Raises:
+        sqlite3.Error: it cannot be written.
+    """
+    return _writing(path)
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
@@ -132,6 +130,23 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         except BaseException:
             conn.close()
             raise
+    return conn
+
+
+def _writing(path: Path) -> sqlite3.Connection:
+    conn = sqlite3.connect(
+        _uri(path, "mode=rw"),
+        uri=True,
+        isolation_level=None,
+        timeout=BUSY_MS / 1000,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    conn.execute("PRAGMA secure_delete = OFF")  # secrets never get here; zeroing freed pages costs writes
+    conn.execute("PRAGMA cache_size = -8000")
+    conn.execute("PRAGMA wal_autocheckpoint = 2000")
+    conn.execute("PRAGMA journal_size_limit = 67108864")
+    conn.execute("PRAGMA synchronous = NORMAL")
     return conn
 
 

@@ -6,14 +6,18 @@ steps holds the write lock, so two processes never do the same work. In the same
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 
 from scimproxy.exchange import Exchange
+from scimproxy.store.connecting import connect_upkeep
 from scimproxy.store.loading import COMPRESSED, Loader
 from scimproxy.store.schema import DERIVE_VERSION
 
-__all__ = ["OPERATION_COLUMNS", "behind", "forget", "operation_row", "step", "unindex"]
+__all__ = ["OPERATION_COLUMNS", "behind", "catch_up", "forget", "operation_row", "searchable_text", "step", "unindex"]
 
 OPERATION_COLUMNS = (
     "exchange_id", "kind", "is_scim", "resource_type", "resource_id", "resource_name", "version", "filter", "summary",
@@ -25,9 +29,14 @@ _SAVE = (
     f"VALUES (?{', ?' * (len(OPERATION_COLUMNS) - 1)})"
 )
 
-_COMPRESS_FROM = 2048
-"""Contents of at least so many bytes are compressed, where that saves a tenth."""
-_COMPRESS_LEVEL = 6
+_STEP = 50
+_COMPRESS_FROM = 4096
+"""Contents of at least so many bytes are compressed, where that saves a tenth.
+
+Measured on SCIM lists: 4.5 KB become 17 % in 64 us, 1.2 MB become 11 % in 5 ms; level 6 saves one point more for
+twice the time. Smaller ones lie inside a page, where shrinking them frees nothing.
+"""
+_COMPRESS_LEVEL = 1
 
 
 def forget(conn: sqlite3.Connection) -> None:
@@ -72,6 +81,21 @@ def step(conn: sqlite3.Connection, most: int) -> int:
             _compress(conn, exchange)
     conn.execute("UPDATE progress SET value = ? WHERE name = 'derived_seq'", (found[-1][0],))
     return len(found)
+
+
+def catch_up(path: Path, progress: Callable[[int], None] | None = None) -> bool:
+    """Derive all that is missing on a connection of its own, letting recorders in between; see Reader.catch_up."""
+    done = 0
+    with contextlib.closing(connect_upkeep(path)) as conn:
+        while True:
+            conn.execute("BEGIN IMMEDIATE")
+            count = step(conn, _STEP)
+            conn.execute("COMMIT")
+            if not count:
+                return True
+            done += count
+            if progress is not None:
+                progress(done)
 
 
 def operation_row(exchange: Exchange) -> tuple[object, ...]:

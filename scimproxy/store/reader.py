@@ -7,18 +7,23 @@ A Reader belongs to one thread at a time.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+from scimproxy.errors import StoreError
 from scimproxy.exchange import Connection, Exchange, Failure, Run, TunnelEvent
+from scimproxy.query import Query, parse_query
+from scimproxy.store import derive
 from scimproxy.store.connecting import connect_reader, translated
 from scimproxy.store.derive import OPERATION_COLUMNS, operation_row
 from scimproxy.store.loading import Loader
 from scimproxy.store.rows import from_iso, run_from_row, tags_from_text, tunnel_event_from_row
+from scimproxy.store.search import Found, Plan, compile_query, find
 
 if TYPE_CHECKING:
     from scimproxy.scim.message import Operation
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Reader", "Row"]
 
 _PAGE = 500
+_SHOWN = 100
+_LOOKED_AT = 20
 
 ROW_SQL = """
 SELECT e.id, e.seq, e.run_id, e.state, e.origin, e.method, e.target, e.scheme, e.host, e.status_code, e.reason,
@@ -157,10 +164,10 @@ class Reader:
         found = self.whole([exchange_id])
         return found[0] if found else None
 
-    def whole(self, ids: Sequence[int]) -> list[Exchange]:
+    def whole(self, ids: Sequence[int], *, with_connections: bool = True) -> list[Exchange]:
         """Return the whole exchanges with these ids that exist, in their order."""
         with self._reading():
-            return self._loader.exchanges(ids)
+            return self._loader.exchanges(ids, with_connections=with_connections)
 
     def all_whole(self, run_id: int) -> Iterator[Exchange]:
         """Give all exchanges of a run, whole, in order; a few are in memory at a time."""
@@ -173,6 +180,59 @@ class Reader:
         ]:
             yield from self.whole(ids)
             after = ids[-1]
+
+    def exchanges(
+        self,
+        run_id: int | None = None,
+        query: Query | None = None,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[Row]:
+        """Give exchanges in short, by id; `after` and `before` are ids and not themselves included.
+
+        A query about text or operations first has the derived rows made that are missing, where the file can be
+        written; else it looks at those exchanges one by one.
+        """
+        plan = compile_query(query or Query())
+        if plan.needs_derived or plan.match is not None:
+            self.catch_up()
+        candidates = find(plan, self._all, run_id=run_id, after=after, before=before, newest_first=newest_first)
+        if query is not None and (plan.words.terms or plan.needs_derived):
+            ids: Iterator[int] = self._verified(candidates, query, plan)
+        else:
+            ids = (found.id for found in candidates)
+        for page in itertools.batched(itertools.islice(ids, limit), _SHOWN):  # noqa: B911 - the last page may be short
+            rows = {row.id: row for row in self._rows(f"{ROW_SQL} WHERE e.id IN (?{', ?' * (len(page) - 1)})", page)}
+            yield from (rows[number] for number in page if number in rows)
+
+    def search(
+        self, what: str | Query, run_id: int | None = None, *, limit: int | None = 100, newest_first: bool = True
+    ) -> Iterator[Row]:
+        """Give what a text in the query language means, newest first.
+
+        Raises:
+            SyntaxProblem: the text does not parse.
+        """
+        query = parse_query(what) if isinstance(what, str) else what
+        return self.exchanges(run_id, query, limit=limit, newest_first=newest_first)
+
+    def catch_up(self, progress: Callable[[int], None] | None = None) -> bool:
+        """Make missing derived rows, in small transactions; return whether none is missing (any more).
+
+        `progress` is told how many exchanges are done. False: the file cannot be written, or another process
+        holds it.
+        """
+        with self._reading():
+            if not derive.behind(self._conn):
+                return True
+        try:
+            with translated(self.path):
+                return derive.catch_up(self.path, progress)
+        except StoreError:
+            return False
 
     def changes(self, *, after: int, limit: int = _PAGE, run_id: int | None = None) -> list[Row]:
         """Return exchanges written since the write with number `after`, in the order of writes.
@@ -214,6 +274,21 @@ class Reader:
         return [(row["word"], bool(row["failed"]), row["number"]) for row in rows]
 
     # --- inside ---
+
+    def _verified(self, candidates: Iterator[Found], query: Query, plan: Plan) -> Iterator[int]:
+        """Give the candidates that the query really means."""
+        for page in itertools.batched(candidates, _LOOKED_AT):  # noqa: B911 - the last page may be short
+            derived = {found.id: found.derived for found in page}
+            if not plan.words.terms and all(derived.values()):
+                yield from derived
+                continue
+            for exchange in self.whole(list(derived), with_connections=False):
+                assert exchange.id is not None
+                if derived[exchange.id]:
+                    if plan.words.matches(exchange):
+                        yield exchange.id
+                elif query.matches(exchange, self.operation(exchange)):
+                    yield exchange.id
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
