@@ -124,6 +124,11 @@ class Tap:
         if room > 0:
             self._kept += piece[:room]
 
+    @property
+    def whole(self) -> bool:
+        """Whether everything that passed is kept."""
+        return len(self._kept) == self.size
+
     def content(self) -> Content:
         """Return what has passed so far."""
         return Content(data=bytes(self._kept), size=self.size, sha256=self._hash.hexdigest())
@@ -157,11 +162,16 @@ def _bad_framing(headers: Headers, http_version: str) -> Refusal | None:
     codings = headers.get_all("transfer-encoding")
     if lengths and codings:
         return Refusal(400, "the request has both Content-Length and Transfer-Encoding")
-    if len(lengths) > 1 or (lengths and not (lengths[0].isascii() and lengths[0].isdigit())):
+    if len(lengths) > 1 or (lengths and not _is_size(lengths[0])):
         return Refusal(400, f"the request has no single valid Content-Length: {', '.join(lengths)!r}")
     if codings and (len(codings) > 1 or codings[0].lower() != "chunked" or http_version == "1.0"):
         return Refusal(400, f"Transfer-Encoding {', '.join(codings)!r} is not supported in a request, only chunked")
     return None
+
+
+def _is_size(text: str) -> bool:
+    """Whether a text is a number of bytes that any parser can hold."""
+    return text.isascii() and text.isdigit() and len(text) < 19
 
 
 def map_target(target: str, options: EngineOptions) -> str | Refusal:
@@ -347,7 +357,7 @@ def response_framing(method: str, status_code: int, headers: Headers) -> tuple[F
     if not lengths:
         return "close", None
     length = lengths.pop()
-    if lengths or not (length.isascii() and length.isdigit()):
+    if lengths or not _is_size(length):
         raise ValueError(f"Content-Length {', '.join(headers.get_all('content-length'))!r} is no single number")
     return "length", int(length)
 

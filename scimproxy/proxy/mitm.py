@@ -1,0 +1,490 @@
+"""The engine built on mitmproxy: its connection handling and TLS, our ends of HTTP (`mitm_layers`, `mitm_stream`).
+
+One rule: mitmproxy stays in here. What is used is its sans-io core and `LiveConnectionHandler`, without a Master: so
+there is no global state, nothing is installed on the event loop, no certificate authority is written to any folder,
+and several engines live side by side. Import this module only where the engine is chosen: mitmproxy takes a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import time
+import uuid
+from typing import cast
+
+from mitmproxy.connection import Connection as MitmConnection
+from mitmproxy.connection import ConnectionState, Server
+from mitmproxy.options import Options
+from mitmproxy.proxy import commands, events, layer, server_hooks
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import tls as tls_layers
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.proxy.server import ConnectionIO, LiveConnectionHandler
+from mitmproxy.tls import TlsData
+
+from scimproxy.errors import EngineError, ScimproxyError, StoreError
+from scimproxy.exchange import Failure, State
+from scimproxy.proxy import answers
+from scimproxy.proxy.engine import Address, EngineOptions, Recorder
+from scimproxy.proxy.forwarding import Tap, caller_of
+from scimproxy.proxy.mitm_details import Note, tls_connection, tls_failure, tls_problem
+from scimproxy.proxy.mitm_events import ClientHead, TimedOut, Wait
+from scimproxy.proxy.mitm_layers import ReverseLayer
+from scimproxy.proxy.mitm_stream import Stream
+from scimproxy.proxy.passage import Passage
+
+__all__ = ["MitmEngine"]
+
+log = logging.getLogger(__name__)
+
+
+class MitmEngine:
+    """The `Engine` on mitmproxy's core; HTTP/1.1 towards the client, HTTP/1.1 with or without TLS upstream."""
+
+    name = "mitmproxy"
+
+    def __init__(self, options: EngineOptions, recorder: Recorder) -> None:
+        self.options = options
+        self.recorder = recorder
+        self.stopping = False
+        self.mitm_options = Options()
+        self.handlers: dict[_Handler, asyncio.Task[None]] = {}
+        self.flying: dict[str, Passage] = {}
+        self._landed = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._stop: asyncio.Task[None] | None = None
+        self._failure: asyncio.Future[ScimproxyError] | None = None
+
+    async def start(self) -> Address:
+        """Listen, and return where.
+
+        Raises:
+            EngineError: the port is taken or forbidden, or --upstream-ca cannot be read.
+        """
+        problem = tls_problem(self.options)
+        if problem is not None:
+            raise problem
+        self._failure = asyncio.get_running_loop().create_future()
+        host, port = self.options.listen_host, self.options.listen_port
+        try:
+            self._server = await asyncio.start_server(self._accept, host, port)
+        except OSError as exc:
+            raise _cannot_listen(exc, host, port) from exc
+        bound = self._server.sockets[0].getsockname()
+        return Address(bound[0], bound[1])
+
+    async def failed(self) -> ScimproxyError:
+        """Wait until the engine cannot go on; a listening asyncio server does not fail, so this waits for ever."""
+        if self._failure is None:
+            raise EngineError("the engine has not been started", hint="call start() first")
+        return await asyncio.shield(self._failure)
+
+    async def stop(self) -> None:
+        """Accept nothing more, let what is in flight end, record all, close. Safe to call twice."""
+        if self._stop is None:
+            self._stop = asyncio.get_running_loop().create_task(self._shut_down())
+        await asyncio.shield(self._stop)
+
+    async def _shut_down(self) -> None:
+        self.stopping = True
+        if self._server is not None:
+            self._server.close()
+        for handler in list(self.handlers):
+            if not handler.busy:
+                handler.hang_up("scimproxy was stopped")
+        deadline = time.monotonic() + self.options.drain_s
+        while self.flying and (left := deadline - time.monotonic()) > 0:
+            self._landed.clear()
+            try:
+                await asyncio.wait_for(self._landed.wait(), left)
+            except TimeoutError:
+                break
+        for passage in list(self.flying.values()):
+            phase = "request" if passage.sent_m is None else "wait"
+            passage.failure = answers.stopping("request" if phase == "request" else "wait")
+            passage.ended = "closed by scimproxy, which was stopped"
+            await self.record(passage, state="aborted")
+        for handler in list(self.handlers):
+            handler.hang_up("scimproxy was stopped")
+        if self.handlers:
+            await asyncio.wait(list(self.handlers.values()), timeout=5)
+
+    # -- passages -------------------------------------------------------------------------------------------------
+
+    def land(self, passage: Passage) -> bool:
+        """Take a passage out of flight; False where it has landed already."""
+        there = self.flying.pop(passage.uid, None) is not None
+        self._landed.set()
+        return there
+
+    async def record(self, passage: Passage, *, state: State = "complete") -> ScimproxyError | None:
+        """Record how a passage ended, once; return why its answer must be withheld, None where it may go."""
+        if passage.uid not in self.flying:
+            return EngineError("scimproxy was stopped")
+        exchange = passage.exchange(at=time.time(), now_m=time.monotonic(), state=state)
+        try:
+            await self.recorder.record(exchange)
+        except StoreError as exc:
+            return exc
+        except Exception:
+            log.exception("recording an exchange failed; it passes unrecorded")
+            self.lost("recording it raised an error that is a fault of scimproxy; see the log")
+        finally:
+            self.land(passage)
+        return None
+
+    def lost(self, reason: str) -> None:
+        """Count an exchange that was not recorded; never raises."""
+        try:
+            self.recorder.lost(reason)
+        except Exception:
+            log.exception("counting a lost exchange failed")
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.stopping or writer.get_extra_info("peername") is None:
+            writer.close()
+            return
+        handler = _Handler(self, reader, writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self.handlers[handler] = cast("asyncio.Task[None]", task)
+        try:
+            await handler.handle_client()
+        except Exception:
+            log.exception("a client connection failed")
+        finally:
+            del self.handlers[handler]
+            writer.close()
+
+
+class _Handler(LiveConnectionHandler):
+    """One client connection and its upstream ones: mitmproxy's handler with our clocks, notes, timeouts, recorder."""
+
+    def __init__(self, engine: MitmEngine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__(reader, writer, engine.mitm_options, ProxyMode.parse("regular"))
+        self.engine = engine
+        self.options = engine.options
+        self.notes: dict[MitmConnection, Note] = {}
+        self.watched: dict[Stream, asyncio.TimerHandle] = {}
+        self.timers: dict[str, asyncio.TimerHandle] = {}
+        self.passages: dict[str, Passage] = {}
+        self.loop = asyncio.get_running_loop()
+        context = self.layer.context
+        target = engine.options.target
+        context.server = Server(address=(target.host, target.port))
+        context.layers.clear()
+        self.note(self.client).opened_at = time.time()
+        self.layer = ReverseLayer(context, self)
+
+    # -- the desk -------------------------------------------------------------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the engine accepts nothing more."""
+        return self.engine.stopping
+
+    @property
+    def busy(self) -> bool:
+        """Whether an exchange is in flight on this connection."""
+        return any(uid in self.engine.flying for uid in self.passages)
+
+    def now(self) -> float:
+        """Return monotonic seconds."""
+        return time.monotonic()
+
+    def moment(self) -> float:
+        """Return Unix seconds."""
+        return time.time()
+
+    def note(self, conn: object) -> Note:
+        """Return the note on a connection, made at first sight."""
+        assert isinstance(conn, MitmConnection)
+        note = self.notes.get(conn)
+        if note is None:
+            is_client = conn is self.client
+            name = None if is_client else self.options.target.host
+            note = self.notes[conn] = Note(conn, "client" if is_client else "upstream", name)
+        return note
+
+    def stream(self, context: Context, stream_id: int) -> layer.Layer:
+        """Return the layer for one exchange."""
+        return Stream(context, stream_id, self)
+
+    def begin(self, head: ClientHead) -> Passage:
+        """Open the passage of a request, and announce it as pending when it takes long."""
+        note = self.note(self.client)
+        note.exchanges += 1
+        passage = Passage(
+            uid=uuid.uuid4().hex,
+            request=head.head,
+            caller=caller_of(head.head.headers, self.client.peername[0], self.options),
+            started_at=head.at,
+            started_m=head.at_m,
+            client_connection=note.connection(),
+            client_index=note.exchanges,
+            request_tap=Tap(self.options.max_content),
+            response_tap=Tap(self.options.max_content),
+        )
+        self.engine.flying[passage.uid] = passage
+        self.passages[passage.uid] = passage
+        self.timers[passage.uid] = self.loop.call_later(self.options.pending_after_ms / 1000, self._announce, passage)
+        return passage
+
+    def _announce(self, passage: Passage) -> None:
+        if passage.uid not in self.engine.flying:
+            return
+        try:
+            exchange = passage.exchange(at=time.time(), now_m=time.monotonic(), state="pending")
+            self.engine.recorder.pending(exchange)
+        except Exception:
+            log.exception("announcing a pending exchange failed")
+
+    def refusing(self) -> ScimproxyError | None:
+        """Return why nothing can be recorded right now."""
+        return self.engine.recorder.refusing()
+
+    def watch(self, stream: Stream) -> None:
+        """Inject `TimedOut` when the stream's upstream does nothing for `response_timeout_s`."""
+        self.unwatch(stream)
+        delay = stream.active_m + self.options.response_timeout_s - self.now()
+        self.watched[stream] = self.loop.call_later(max(delay, 0.001), self._check, stream)
+
+    def unwatch(self, stream: Stream) -> None:
+        """Stop watching."""
+        timer = self.watched.pop(stream, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _check(self, stream: Stream) -> None:
+        writer = self.transports[self.client].writer if self.client in self.transports else None
+        blocked = isinstance(writer, asyncio.StreamWriter) and writer.transport.get_write_buffer_size() > 0
+        if blocked:
+            stream.active_m = self.now()  # it is the client that is slow
+        if stream.active_m + self.options.response_timeout_s > self.now():
+            self.watch(stream)
+            return
+        self.watched.pop(stream, None)
+        task = self.loop.create_task(self.server_event(TimedOut(stream.stream_id)))
+        _TASKS.add(task)
+        task.add_done_callback(_TASKS.discard)
+
+    async def record(self, passage: Passage) -> ScimproxyError | None:
+        """Record the passage's end."""
+        self._forget_timer(passage)
+        passage.client_connection = self.note(self.client).connection()
+        return await self.engine.record(passage)
+
+    def forget(self, passage: Passage) -> None:
+        """The passage ends without being recorded."""
+        self._forget_timer(passage)
+        self.engine.land(passage)
+
+    def _forget_timer(self, passage: Passage) -> None:
+        self.passages.pop(passage.uid, None)
+        timer = self.timers.pop(passage.uid, None)
+        if timer is not None:
+            timer.cancel()
+
+    def crashed(self, fault: Exception) -> None:
+        """Tell that a layer raised: its exchanges are lost, its connection ends."""
+        log.error("the proxy failed inside a connection; it is closed", exc_info=fault)
+        self.note(self.client).close_reason = "a fault of scimproxy"
+        for passage in list(self.passages.values()):
+            self._forget_timer(passage)
+            if self.engine.land(passage):
+                self.engine.lost("the proxy failed inside its connection; see the log")
+
+    def hang_up(self, reason: str) -> None:
+        """Close the client's connection now."""
+        if self.client in self.transports:
+            note = self.note(self.client)
+            note.closed_by, note.close_reason = note.closed_by or "proxy", note.close_reason or reason
+            self.close_connection(self.client)
+
+    # -- what mitmproxy's handler asks for --------------------------------------------------------------------------
+
+    def log(self, message: str, level: int = logging.DEBUG, exc_info: object = None) -> None:
+        """Log what mitmproxy says, for debugging only; errors stay errors."""
+        log.log(level if level >= logging.ERROR else logging.DEBUG, "%s", message, exc_info=exc_info)  # type: ignore[arg-type]  # passed through
+
+    async def handle_hook(self, hook: commands.StartHook) -> None:
+        """Do what a layer waits for."""
+        with self.timeout_watchdog.disarm():
+            try:
+                await self._handle(hook)
+            except Exception:
+                log.exception("a hook of the proxy failed: %s", hook.name)
+                self.engine.lost("a hook of the proxy failed; see the log")
+
+    async def _handle(self, hook: commands.StartHook) -> None:
+        if isinstance(hook, Wait):
+            hook.problem = await hook.work()
+        elif isinstance(hook, tls_layers.TlsStartServerHook):
+            self._start_tls(hook.data)
+        elif isinstance(hook, tls_layers.TlsEstablishedServerHook):
+            note = self.note(hook.data.conn)
+            if note.tls_began_m is not None:
+                note.tls_ms = (self.now() - note.tls_began_m) * 1000
+                note.tls_began_m = None
+        elif isinstance(hook, tls_layers.TlsFailedServerHook):
+            note = self.note(hook.data.conn)
+            note.tls_began_m = None
+            note.failure = note.failure or tls_failure(note, self.options)
+            note.close_reason = note.failure.message
+        elif isinstance(hook, server_hooks.ServerDisconnectedHook):
+            self._tell(hook.data.server)
+        elif isinstance(hook, server_hooks.ClientDisconnectedHook):
+            self._tell(self.client)
+            for stream in list(self.watched):
+                self.unwatch(stream)
+
+    def _start_tls(self, data: TlsData) -> None:
+        note = self.note(data.conn)
+        note.tls_began_m = self.now()
+        data.ssl_conn = tls_connection(note, self.options)
+        self.loop.call_later(self.options.connect_timeout_s, self._tls_too_slow, note)
+
+    def _tls_too_slow(self, note: Note) -> None:
+        if note.tls_began_m is not None and note.conn in self.transports:
+            note.failure = answers.timed_out(self.options.target, "tls", self.options.connect_timeout_s)
+            self.close_connection(note.conn)
+
+    def _tell(self, conn: MitmConnection) -> None:
+        """Tell the recorder what became of a connection that is closed now."""
+        note = self.notes.pop(conn, None) if conn is not self.client else self.note(conn)
+        if note is None:
+            return
+        note.closed_at = time.time()
+        if note.closed_by is None:
+            note.closed_by = "proxy"
+        if note.close_reason is None:
+            note.close_reason = (
+                "closed by the peer" if note.closed_by != "proxy" else "closed with its client connection"
+            )
+        self.engine.recorder.connection(note.connection())
+
+    async def on_timeout(self) -> None:
+        """Note that the connection was idle for too long."""
+        self.hang_up("idle for too long")
+
+    async def server_event(self, event: events.Event) -> None:
+        """Note who closed a connection, then let the layers know."""
+        if isinstance(event, events.ConnectionClosed) and event.connection.state is ConnectionState.CAN_WRITE:
+            note = self.notes.get(event.connection)  # in every other state it was us who closed
+            if note is not None:
+                note.closed_by = note.closed_by or note.side
+        await super().server_event(event)
+
+    def close_connection(self, connection: MitmConnection, half_close: bool = False) -> None:
+        """Note that it is us who close."""
+        if connection in self.notes:
+            self.notes[connection].closed_by = self.notes[connection].closed_by or "proxy"
+        super().close_connection(connection, half_close)
+
+    async def open_connection(self, command: commands.OpenConnection) -> None:
+        """Open the upstream connection: name resolution and connecting apart, each timed and limited."""
+        conn = command.connection
+        note = self.note(conn)
+        note.opened_at = conn.timestamp_start = time.time()
+        try:
+            reader, writer = await self._dial(note)
+        except _Unopened as exc:
+            note.failure = exc.failure
+            self.transports.pop(conn, None)
+            await self.server_event(events.OpenConnectionCompleted(command, exc.failure.message))
+            self.notes.pop(conn, None)
+            return
+        except asyncio.CancelledError:
+            self.transports.pop(conn, None)
+            await self.server_event(events.OpenConnectionCompleted(command, "cancelled"))
+            raise
+        conn.timestamp_tcp_setup = time.time()
+        conn.state = ConnectionState.OPEN
+        conn.peername = writer.get_extra_info("peername")
+        conn.sockname = writer.get_extra_info("sockname")
+        self.transports[conn] = ConnectionIO(handler=asyncio.current_task(), reader=reader, writer=writer)
+        await self.server_event(events.OpenConnectionCompleted(command, None))
+        try:
+            await self.handle_connection(conn)
+        finally:
+            conn.timestamp_end = time.time()
+            hook = server_hooks.ServerDisconnectedHook(server_hooks.ServerConnectionHookData(conn, self.client))
+            await self.handle_hook(hook)
+
+    async def _dial(self, note: Note) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        target, limit = self.options.target, self.options.connect_timeout_s
+        began = self.now()
+        try:
+            addresses = await asyncio.wait_for(_resolve(target.host, target.port), limit)
+        except TimeoutError as exc:
+            raise _Unopened(answers.timed_out(target, "dns", limit)) from exc
+        except (socket.gaierror, UnicodeError) as exc:
+            problem = exc.strerror if isinstance(exc, OSError) else str(exc)
+            raise _Unopened(answers.dns(target, problem or "no reason known")) from exc
+        resolved = self.now()
+        note.dns_ms = (resolved - began) * 1000 if addresses.named else None
+        problems: list[OSError] = []
+        for position, address in enumerate(addresses.hosts):
+            left = (limit - (self.now() - resolved)) / (len(addresses.hosts) - position)
+            try:
+                streams = await asyncio.wait_for(asyncio.open_connection(address, target.port), max(left, 0.01))
+            except OSError as exc:  # TimeoutError is one, too
+                problems.append(exc)
+            else:
+                note.connect_ms = (self.now() - resolved) * 1000
+                return streams
+        note.connect_ms = (self.now() - resolved) * 1000
+        raise _Unopened(self._unconnected(problems, addresses.hosts))
+
+    def _unconnected(self, problems: list[OSError], hosts: list[str]) -> Failure:
+        target = self.options.target
+        if any(isinstance(problem, TimeoutError) for problem in problems):
+            return answers.timed_out(target, "connect", self.options.connect_timeout_s)
+        if any(isinstance(problem, ConnectionRefusedError) for problem in problems):
+            return answers.refused(target, ", ".join(hosts))
+        return answers.unreachable(target, "; ".join(problem.strerror or str(problem) for problem in problems))
+
+
+_TASKS: set[asyncio.Task[None]] = set()
+"""Tasks that nobody else holds; the loop alone would let them be collected."""
+
+
+class _Unopened(Exception):
+    """No upstream connection, and why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class _Addresses:
+    """The addresses of a host, in the order to try them; `named` says that a name was resolved."""
+
+    def __init__(self, hosts: list[str], *, named: bool) -> None:
+        self.hosts = hosts
+        self.named = named
+
+
+async def _resolve(host: str, port: int) -> _Addresses:
+    """Resolve a host; `localhost` always gives both families, whatever the machine's hosts file says."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    hosts = list(dict.fromkeys(str(one[4][0]) for one in found))
+    if host.lower() == "localhost":
+        hosts += [one for one in ("127.0.0.1", "::1") if one not in hosts]
+    return _Addresses(hosts, named=host not in hosts)
+
+
+def _cannot_listen(exc: OSError, host: str, port: int) -> EngineError:
+    place = Address(host, port)
+    if exc.errno == errno.EADDRINUSE:
+        return EngineError(
+            f"port {port} on {host} is taken by another program",
+            hint=f"stop that program (lsof -i :{port} shows it), or choose another port with --port",
+        )
+    if exc.errno == errno.EACCES:
+        return EngineError(f"listening on {place} is not permitted", hint="choose a port above 1023 with --port")
+    return EngineError(f"cannot listen on {place}: {exc.strerror or exc}", hint="check --host and --port")

@@ -1,0 +1,254 @@
+"""The words that the layers of the mitmproxy engine say to each other, and the heads they are made of.
+
+One rule: a head that two parsers could read differently is refused for clients; for upstreams it is a `HeadError`,
+which becomes a failure in words. Responses are read more kindly: folded lines are joined (RFC 9112 section 5.2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from mitmproxy.proxy import commands
+from mitmproxy.proxy.layers.http import GetHttpConnection
+from mitmproxy.proxy.layers.http._base import HttpEvent
+from mitmproxy.proxy.layers.http._events import RequestHeaders
+
+from scimproxy.errors import ScimproxyError
+from scimproxy.exchange import Failure, Headers, Request, Response
+from scimproxy.proxy.forwarding import Framing, Refusal
+from scimproxy.proxy.mitm_details import Note
+
+__all__ = [
+    "Abort",
+    "Ask",
+    "ClientData",
+    "ClientEnd",
+    "ClientFinish",
+    "ClientGone",
+    "ClientHead",
+    "HeadError",
+    "Reach",
+    "TimedOut",
+    "UpstreamData",
+    "UpstreamEnd",
+    "UpstreamFailed",
+    "UpstreamFinish",
+    "UpstreamHead",
+    "Wait",
+    "Write",
+    "read_request_head",
+    "read_response_head",
+    "written_headers",
+]
+
+
+class HeadError(Exception):
+    """A head that is refused; the reason in words, and the request as far as it is known."""
+
+    def __init__(self, detail: str, *, status_code: int = 400, request: Request | None = None) -> None:
+        super().__init__(detail)
+        self.refusal = Refusal(status_code, detail)
+        self.request = request
+
+
+# -- from the client's side ---------------------------------------------------------------------------------------
+
+
+class ClientHead(RequestHeaders):
+    """A request begins; `bad` is why it cannot be understood. Times are those of its first byte."""
+
+    def __init__(self, stream_id: int, request: Request, *, at: float, at_m: float, bad: Refusal | None) -> None:
+        self.stream_id = stream_id
+        self.head = request
+        self.at = at
+        self.at_m = at_m
+        self.bad = bad
+
+
+@dataclass
+class ClientData(HttpEvent):
+    """A piece of the request's body."""
+
+    data: bytes
+
+
+@dataclass
+class ClientEnd(HttpEvent):
+    """The request is complete."""
+
+    trailers: Headers | None
+    wire_bytes: int
+
+
+@dataclass
+class ClientGone(HttpEvent):
+    """The client closed its connection, or broke the framing of its body (`problem`)."""
+
+    problem: str | None = None
+
+
+@dataclass
+class ClientFinish(HttpEvent):
+    """To the client's side: the answer is written; the connection goes on, or ends."""
+
+    close: bool
+
+
+# -- from the upstream's side -------------------------------------------------------------------------------------
+
+
+@dataclass
+class UpstreamHead(HttpEvent):
+    """The head of the final answer came, its first byte at `first_m`."""
+
+    response: Response
+    framing: Framing
+    length: int | None
+    first_m: float
+
+
+@dataclass
+class UpstreamData(HttpEvent):
+    """A piece of the answer's body."""
+
+    data: bytes
+
+
+@dataclass
+class UpstreamEnd(HttpEvent):
+    """The answer is complete."""
+
+    trailers: Headers | None
+    wire_bytes: int
+
+
+@dataclass
+class UpstreamFailed(HttpEvent):
+    """No whole answer will come; `untouched` says that not one byte of it did."""
+
+    failure: Failure
+    untouched: bool
+
+
+@dataclass
+class Ask(HttpEvent):
+    """To the upstream's side: a request head, as bytes."""
+
+    method: str
+    head: bytes
+
+
+@dataclass
+class Write(HttpEvent):
+    """To either side: bytes as they go out."""
+
+    data: bytes
+
+
+@dataclass
+class UpstreamFinish(HttpEvent):
+    """To the upstream's side: the request is written."""
+
+
+@dataclass
+class Abort(HttpEvent):
+    """To the upstream's side: this exchange is over, close the connection."""
+
+    reason: str
+
+
+@dataclass
+class TimedOut(HttpEvent):
+    """From outside: the upstream did nothing for `response_timeout_s`."""
+
+
+# -- commands -----------------------------------------------------------------------------------------------------
+
+
+class Reach(GetHttpConnection):
+    """Wants an upstream connection for a method; `note` tells of it, also where it failed."""
+
+    method: str = "GET"
+    fresh: bool = False
+    note: Note | None = None
+
+
+@dataclass
+class Wait(commands.StartHook):  # type: ignore[no-untyped-call]  # mitmproxy registers hook classes, untyped
+    """Lets the stream wait for something of ours; `problem` is what came of it."""
+
+    work: Callable[[], Awaitable[ScimproxyError | None]]
+    problem: ScimproxyError | None = None
+    name = "scimproxy_wait"
+
+
+# -- heads --------------------------------------------------------------------------------------------------------
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([^\x00-\x20\x7f]+) HTTP/(\d\.\d)")
+_STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([1-9]\d\d)(?: (.*))?", re.DOTALL)
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def read_request_head(lines: list[bytes]) -> Request:
+    """Return a request without its content.
+
+    Raises:
+        HeadError: the head is malformed; `request` is set where at least the first line is not.
+    """
+    matched = _REQUEST_LINE.fullmatch(lines[0])
+    if matched is None:
+        raise HeadError(f"the request line {lines[0][:100].decode('latin-1')!r} is malformed")
+    method, target, version = (part.decode("latin-1") for part in matched.groups())
+    request = Request(method=method, target=target, http_version=version)
+    if version not in {"1.0", "1.1"}:
+        raise HeadError(f"HTTP/{version} is not supported here, only HTTP/1.1", status_code=505, request=request)
+    pairs = []
+    for line in lines[1:]:
+        name, colon, value = line.partition(b":")
+        if not colon or _TOKEN.fullmatch(name) is None:
+            raise HeadError(f"the header line {line[:40].decode('latin-1')!r} is malformed", request=request)
+        value = value.strip(b" \t")
+        if _CONTROL.search(value) is not None:
+            raise HeadError(f"the header field {name.decode()!r} holds a control character", request=request)
+        pairs.append((name, value))
+    return Request(method=method, target=target, http_version=version, headers=Headers.from_raw(pairs))
+
+
+def read_response_head(lines: list[bytes]) -> Response:
+    """Return a response without its content.
+
+    Raises:
+        HeadError: the head is malformed.
+    """
+    matched = _STATUS_LINE.fullmatch(lines[0])
+    if matched is None:
+        raise HeadError(f"the status line is {lines[0][:100].decode('latin-1')!r}")
+    version, status, reason = matched.groups()
+    pairs: list[tuple[bytes, bytes]] = []
+    for line in lines[1:]:
+        if line[:1] in {b" ", b"\t"} and pairs:
+            name, value = pairs.pop()
+            value = value + b" " + line.strip(b" \t")
+        else:
+            name, colon, value = line.partition(b":")
+            if not colon or _TOKEN.fullmatch(name) is None:
+                raise HeadError(f"the header line {line[:100].decode('latin-1')!r} is malformed")
+            value = value.strip(b" \t")
+        if _CONTROL.search(value) is not None:
+            raise HeadError(f"the header field {name.decode()!r} holds a control character")
+        pairs.append((name, value))
+    return Response(
+        status_code=int(status),
+        reason=(reason or b"").decode("latin-1"),
+        http_version=version.decode(),
+        headers=Headers.from_raw(pairs),
+    )
+
+
+def written_headers(first_line: str, headers: Headers) -> bytes:
+    """Return a head as bytes."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return f"{first_line}\r\n{fields}\r\n".encode("latin-1")

@@ -1,0 +1,505 @@
+"""One exchange inside the mitmproxy engine: from the request's head to the release of the answer's last byte.
+
+One rule: nothing that ends an answer is written before the recorder has returned. Sans-io: it asks its desk for
+clocks, the recorder and timers. Bodies up to `stream_above` are held whole, longer ones pass through a tap, and of a
+streamed answer the last byte is held back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Protocol
+
+from mitmproxy.connection import Connection, Server
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import DropStream, SendHttp
+
+from scimproxy.errors import ScimproxyError
+from scimproxy.exchange import Content, Failure, Headers, Phase, Response
+from scimproxy.proxy import answers
+from scimproxy.proxy.engine import EngineOptions
+from scimproxy.proxy.forwarding import (
+    Framing,
+    Refusal,
+    Tap,
+    client_framing,
+    end_to_end,
+    framed,
+    map_target,
+    may_retry,
+    refuse_request,
+    upstream_headers,
+    wants_close,
+)
+from scimproxy.proxy.locations import rewrite_response
+from scimproxy.proxy.mitm_details import Note
+from scimproxy.proxy.mitm_events import (
+    Abort,
+    Ask,
+    ClientData,
+    ClientEnd,
+    ClientFinish,
+    ClientGone,
+    ClientHead,
+    Reach,
+    TimedOut,
+    UpstreamData,
+    UpstreamEnd,
+    UpstreamFailed,
+    UpstreamFinish,
+    UpstreamHead,
+    Wait,
+    Write,
+    written_headers,
+)
+from scimproxy.proxy.mitm_layers import Commands, Desk
+from scimproxy.proxy.passage import Passage
+
+__all__ = ["Stream", "StreamDesk"]
+
+
+class StreamDesk(Desk, Protocol):
+    """What a stream needs beyond what the sides need."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the engine accepts nothing more, so that connections end after their answer."""
+
+    def begin(self, head: ClientHead) -> Passage:
+        """Open the passage of a request: it is in flight now, and announced as pending when it takes long."""
+
+    def refusing(self) -> ScimproxyError | None:
+        """Return why nothing can be recorded right now."""
+
+    def watch(self, stream: Stream) -> None:
+        """Inject `TimedOut` when the stream's upstream does nothing for `response_timeout_s`."""
+
+    def unwatch(self, stream: Stream) -> None:
+        """Stop watching."""
+
+    async def record(self, passage: Passage) -> ScimproxyError | None:
+        """Record the passage's end; returns once it is committed, or why the answer must not be released."""
+
+    def forget(self, passage: Passage) -> None:
+        """The passage ends without being recorded."""
+
+
+class Stream(layer.Layer):
+    """The layer that joins a client's request and an upstream's answer."""
+
+    def __init__(self, context: Context, stream_id: int, desk: StreamDesk) -> None:
+        super().__init__(context)
+        self.stream_id = stream_id
+        self.desk = desk
+        self.options = desk.options
+        self.passage: Passage = None  # type: ignore[assignment]  # set by the first event, before anything else
+        self.active_m = 0.0
+        self.over = False
+        self._request_body = bytearray()
+        self._request_done = False
+        self._request_framing: Framing = "none"
+        self._uploading = False
+        self._malformed = False
+        self._own: tuple[Failure | None, Response] | None = None
+        self._upstream: Connection | None = None
+        self._note: Note | None = None
+        self._answer_body = bytearray()
+        self._answer_framing: Framing = "none"
+        self._answer_length: int | None = None
+        self._answering = False
+        self._held = b""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if self.over or isinstance(event, events.Start):
+            return
+        self.active_m = self.desk.now()
+        if isinstance(event, ClientHead):
+            yield from self._client_head(event)
+        elif isinstance(event, ClientData):
+            yield from self._client_data(event.data)
+        elif isinstance(event, ClientEnd):
+            yield from self._client_end(event)
+        elif isinstance(event, ClientGone):
+            yield from self._client_gone(event)
+        elif isinstance(event, UpstreamHead):
+            yield from self._upstream_head(event)
+        elif isinstance(event, UpstreamData):
+            yield from self._upstream_data(event.data)
+        elif isinstance(event, UpstreamEnd):
+            yield from self._upstream_end(event)
+        elif isinstance(event, UpstreamFailed):
+            yield from self._upstream_failed(event)
+        elif isinstance(event, TimedOut):
+            yield from self._timed_out()
+
+    # -- the request ----------------------------------------------------------------------------------------------
+
+    def _client_head(self, event: ClientHead) -> Commands:
+        self.passage = passage = self.desk.begin(event)
+        request = passage.request
+        length = request.headers.get("content-length")
+        if "transfer-encoding" in request.headers:
+            self._request_framing = "chunked"
+        elif length not in {None, "0"}:
+            self._request_framing = "length"
+        expects = (request.headers.get("expect") or "").lower() == "100-continue"
+        target = self._target(event)
+        if self._own is not None:
+            if self._malformed or (self._request_framing != "none" and (expects or not _fits(length, self.options))):
+                yield from self._give(*self._own)
+            return
+        passage.upstream_target = target
+        passage.upstream_headers = self._headers_for_upstream()
+        if self._request_framing == "none":
+            return
+        if expects and request.http_version == "1.1":
+            yield commands.SendData(self.context.client, b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not _fits(length or "0", self.options):
+            yield from self._begin_upload()
+
+    def _target(self, event: ClientHead) -> str:
+        """Return the target for the upstream; where it is not to be asked, `_own` is our answer."""
+        request = self.passage.request
+        refusal = event.bad or refuse_request(request.method, request.target, request.headers, request.http_version)
+        self._malformed = refusal is not None
+        mapped = refusal or map_target(request.target, self.options)
+        problem = self.desk.refusing()
+        if problem is not None:
+            self._own = None, answers.not_recorded(problem)
+        elif isinstance(mapped, Refusal):
+            failure = answers.blocked(mapped.detail) if event.bad is None else answers.client_protocol(mapped.detail)
+            self._own = failure, answers.answer(failure, status_code=mapped.status_code)
+        return "" if isinstance(mapped, Refusal) else mapped
+
+    def _headers_for_upstream(self) -> Headers:
+        headers = upstream_headers(self.passage.request.headers, self.passage.caller, self.options).without("expect")
+        return framed(headers, "chunked") if self._request_framing == "chunked" else headers
+
+    def _client_data(self, data: bytes) -> Commands:
+        self.passage.request_tap.feed(data)
+        if self._own is not None:
+            return
+        if self._uploading:
+            yield from self._to_upstream(data)
+            return
+        self._request_body += data
+        if len(self._request_body) > self.options.stream_above:
+            yield from self._begin_upload()
+
+    def _begin_upload(self) -> Commands:
+        self._uploading = True
+        if (yield from self._connect()):
+            yield from self._ask()
+            if self._request_body:
+                yield from self._to_upstream(bytes(self._request_body))
+                self._request_body.clear()
+
+    def _client_end(self, event: ClientEnd) -> Commands:
+        self._request_done = True
+        passage = self.passage
+        passage.request = replace(passage.request, wire_bytes=event.wire_bytes)
+        passage.request_trailers = event.trailers
+        if self._own is not None:
+            yield from self._give(*self._own)
+        elif self._uploading:
+            yield from self._finish_request()
+        elif (yield from self._connect()):
+            yield from self._send_whole()
+
+    def _send_whole(self) -> Commands:
+        yield from self._ask()
+        if self._request_body:
+            yield from self._to_upstream(bytes(self._request_body))
+        yield from self._finish_request()
+
+    # -- upstream -------------------------------------------------------------------------------------------------
+
+    def _connect(self, *, fresh: bool = False) -> layer.CommandGenerator[bool]:
+        """Get an upstream connection; answers the client and returns False where there is none."""
+        passage, target = self.passage, self.options.target
+        passage.attempts = (passage.attempts or 0) + 1
+        reach = Reach((target.host, target.port), target.scheme == "https", None)
+        reach.method, reach.fresh = passage.request.method, fresh
+        conn: Server | None
+        conn, err = yield reach
+        assert reach.note is not None
+        if conn is None:
+            passage.link = reach.note.link(None)
+            yield from self._give_failure(reach.note.failure or answers.unreachable(target, err or "no reason known"))
+            return False
+        self._note, self._upstream = reach.note, conn
+        self.context.server = conn
+        if any(isinstance(waiting, ClientGone) for waiting in self._paused_event_queue):
+            return False  # the client went away meanwhile: nothing is sent, the queue tells the rest
+        reach.note.exchanges += 1
+        reach.note.idle_since_m = None
+        passage.link = reach.note.link(reach.note.exchanges)
+        passage.ready_m = self.desk.now()
+        return True
+
+    def _ask(self) -> Commands:
+        assert self._upstream is not None
+        assert self.passage.upstream_headers is not None
+        line = f"{self.passage.request.method} {self.passage.upstream_target} HTTP/1.1"
+        head = written_headers(line, self.passage.upstream_headers)
+        yield SendHttp(Ask(self.stream_id, self.passage.request.method, head), self._upstream)
+
+    def _to_upstream(self, data: bytes) -> Commands:
+        assert self._upstream is not None
+        out = _chunk(data) if self._request_framing == "chunked" else data
+        yield SendHttp(Write(self.stream_id, out), self._upstream)
+
+    def _finish_request(self) -> Commands:
+        assert self._upstream is not None
+        if self._request_framing == "chunked":
+            yield SendHttp(Write(self.stream_id, _last_chunk(self.passage.request_trailers)), self._upstream)
+        yield SendHttp(UpstreamFinish(self.stream_id), self._upstream)
+        self.passage.sent_m = self.desk.now()
+        self.desk.watch(self)
+
+    def _abort(self, reason: str) -> Commands:
+        if self._upstream is not None:
+            yield SendHttp(Abort(self.stream_id, reason), self._upstream)
+            self._upstream = None
+
+    # -- the answer -----------------------------------------------------------------------------------------------
+
+    def _upstream_head(self, event: UpstreamHead) -> Commands:
+        passage = self.passage
+        passage.came, passage.first_m, passage.origin = event.response, event.first_m, "upstream"
+        self._answer_framing = client_framing(event.framing, passage.request.http_version)
+        self._answer_length = event.length
+        if event.length is not None and event.length > self.options.stream_above:
+            yield from self._begin_answer()
+
+    def _begin_answer(self) -> Commands:
+        passage = self.passage
+        assert passage.came is not None
+        self._answering = True
+        given = replace(passage.came, http_version="1.1", headers=self._headers_for_client(passage.came.headers))
+        if self.options.rewrite_locations:
+            given, passage.rewrites = rewrite_response(given, self.options, passage.caller.origin(self.options))
+        passage.given = given
+        yield from self._write(_head(given))
+        if self._answer_body:
+            yield from self._pass_on(bytes(self._answer_body))
+            self._answer_body.clear()
+
+    def _headers_for_client(self, headers: Headers) -> Headers:
+        return framed(end_to_end(headers), self._answer_framing, close=self._closing(), length=self._answer_length)
+
+    def _upstream_data(self, data: bytes) -> Commands:
+        self.passage.response_tap.feed(data)
+        if self._answering:
+            yield from self._pass_on(data)
+            return
+        self._answer_body += data
+        if len(self._answer_body) > self.options.stream_above:
+            yield from self._begin_answer()
+
+    def _pass_on(self, data: bytes) -> Commands:
+        """Write a piece of a streamed answer, all but the last byte so far."""
+        data = self._held + data
+        self._held = data[-1:]
+        if len(data) > 1:
+            yield from self._write(self._answer_piece(data[:-1]))
+
+    def _answer_piece(self, data: bytes) -> bytes:
+        return _chunk(data) if self._answer_framing == "chunked" else data
+
+    def _upstream_end(self, event: UpstreamEnd) -> Commands:
+        passage = self.passage
+        passage.last_m = self.desk.now()
+        self.desk.unwatch(self)
+        if not self._request_done:
+            yield from self._abort("the upstream answered before it had the whole request")
+        self._upstream = None
+        trailers = event.trailers if self._answer_framing == "chunked" else None
+        body = self._held if self._answering else self._whole_answer()
+        self._keep_partial()
+        assert passage.given is not None
+        passage.given = replace(passage.given, trailers=trailers, wire_bytes=event.wire_bytes)
+        yield from self._release(body, trailers)
+
+    def _whole_answer(self) -> bytes:
+        """Make the answer that the client is given of one that was held whole, and return its body."""
+        passage = self.passage
+        assert passage.came is not None
+        body = bytes(self._answer_body)
+        given = replace(passage.came, http_version="1.1", headers=self._headers_for_client(passage.came.headers))
+        given = replace(given, content=passage.response_tap.content())
+        if self.options.rewrite_locations:
+            whole = replace(given, content=Content.of(body))
+            rewritten, passage.rewrites = rewrite_response(whole, self.options, passage.caller.origin(self.options))
+            body = rewritten.content.data
+            tap = Tap(self.options.max_content)
+            tap.feed(body)
+            given = replace(rewritten, content=tap.content())
+        passage.given = given
+        return body
+
+    def _release(self, body: bytes, trailers: Headers | None) -> Commands:
+        """Record, then write what is left of the upstream's answer."""
+        passage = self.passage
+        assert passage.given is not None
+        close = self._closing()
+        passage.ended = "closed after the answer" if close else "keep-alive"
+        problem = yield from self._record()
+        if problem is not None:
+            if self._answering:
+                yield from self._cut()
+            else:
+                yield from self._write_own(answers.not_recorded(problem), close=close)
+            return
+        out = b"" if self._answering else _head(passage.given)
+        if body:
+            out += self._answer_piece(body)
+        if self._answer_framing == "chunked":
+            out += _last_chunk(trailers)
+        yield from self._write(out)
+        yield from self._finish(close=close)
+
+    # -- what else may happen -------------------------------------------------------------------------------------
+
+    def _upstream_failed(self, event: UpstreamFailed) -> Commands:
+        self.desk.unwatch(self)
+        self._upstream = None
+        passage = self.passage
+        if may_retry(
+            passage.request.method,
+            attempts=passage.attempts or 0,
+            reused=self._note is not None and self._note.exchanges > 1,
+            answered=not event.untouched,
+            replayable=not self._uploading and self._request_done,
+        ):
+            if (yield from self._connect(fresh=True)):
+                yield from self._send_whole()
+            return
+        failure = event.failure
+        if event.untouched:
+            failure = answers.closed(self.options.target, attempts=passage.attempts)
+        yield from self._give_failure(failure)
+
+    def _timed_out(self) -> Commands:
+        phase: Phase = "wait" if self.passage.first_m is None else "receive"
+        failure = answers.timed_out(self.options.target, phase, self.options.response_timeout_s)
+        yield from self._give_failure(failure)
+
+    def _client_gone(self, event: ClientGone) -> Commands:
+        passage = self.passage
+        if event.problem is not None:
+            failure = answers.client_protocol(event.problem)
+            yield from self._give_failure(failure)
+            return
+        phase: Phase = "wait" if passage.first_m is None else "receive"
+        if not self._request_done:
+            phase = "request"
+        passage.failure = answers.client_gone(phase)
+        passage.ended = "closed by the client " + (
+            "in the middle of the answer" if self._answering else "before the answer"
+        )
+        yield from self._abort("the client is gone")
+        self._keep_partial()
+        yield from self._record()
+        yield from self._drop()
+
+    def _keep_partial(self) -> None:
+        """Note how much of a streamed answer the client was given."""
+        passage = self.passage
+        if self._answering and passage.given is not None:
+            passage.given = replace(passage.given, content=passage.response_tap.content())
+
+    def _give_failure(self, failure: Failure) -> Commands:
+        self.desk.unwatch(self)
+        yield from self._abort(failure.message)
+        if self._answering:
+            self.passage.failure = failure
+            self.passage.last_m = self.desk.now()
+            self.passage.ended = "cut in the middle of the answer"
+            self._keep_partial()
+            yield from self._record()
+            yield from self._cut()
+        else:
+            yield from self._give(failure, answers.answer(failure))
+
+    def _give(self, failure: Failure | None, response: Response) -> Commands:
+        """Answer by ourselves; without a failure (nothing can be recorded) it is not recorded either."""
+        passage = self.passage
+        close = self._closing()
+        if failure is None:
+            self.desk.forget(passage)
+        else:
+            given = replace(response, headers=framed(response.headers, "length", close=close))
+            passage.failure, passage.origin = failure, "proxy"
+            passage.given = answers.without_content(given) if passage.request.method == "HEAD" else given
+            passage.ended = "closed after the answer" if close else "keep-alive"
+            problem = yield from self._record()
+            if problem is not None:
+                response = answers.not_recorded(problem)
+        yield from self._write_own(response, close=close)
+
+    def _write_own(self, response: Response, *, close: bool) -> Commands:
+        body = b"" if self.passage.request.method == "HEAD" else response.content.data
+        head = replace(response, headers=framed(response.headers, "length", close=close))
+        yield from self._write(_head(head) + body)
+        yield from self._finish(close=close)
+
+    def _record(self) -> layer.CommandGenerator[ScimproxyError | None]:
+        self.desk.unwatch(self)
+        if self._note is not None and self.passage.link is not None:
+            self.passage.link = self._note.link(self.passage.link.index)
+        wait = Wait(partial(self.desk.record, self.passage))
+        yield wait
+        return wait.problem
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def _closing(self) -> bool:
+        """Whether the client's connection ends after this answer."""
+        request = self.passage.request
+        return (
+            self.desk.stopping
+            or self._malformed
+            or not (self._request_done or self._request_framing == "none")
+            or request.http_version != "1.1"
+            or self._answer_framing == "close"
+            or wants_close(request.headers, request.http_version)
+        )
+
+    def _write(self, data: bytes) -> Commands:
+        yield SendHttp(Write(self.stream_id, data), self.context.client)
+
+    def _finish(self, *, close: bool) -> Commands:
+        yield from self._drop()
+        yield SendHttp(ClientFinish(self.stream_id, close), self.context.client)
+
+    def _cut(self) -> Commands:
+        note = self.desk.note(self.context.client)
+        note.close_reason = self.passage.ended or "the exchange could not be recorded"
+        yield from self._drop()
+        yield commands.CloseConnection(self.context.client)
+
+    def _drop(self) -> Commands:
+        self.over = True
+        yield DropStream(self.stream_id)
+
+
+def _fits(length: str | None, options: EngineOptions) -> bool:
+    """Whether a body of an announced length is held whole; one of unknown length is not known to fit."""
+    return length is not None and int(length) <= options.stream_above
+
+
+def _head(response: Response) -> bytes:
+    return written_headers(f"HTTP/1.1 {response.status_code} {response.reason}", response.headers)
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _last_chunk(trailers: Headers | None) -> bytes:
+    if trailers is None:
+        return b"0\r\n\r\n"
+    return written_headers("0", end_to_end(trailers))
