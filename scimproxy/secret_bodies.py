@@ -1,0 +1,319 @@
+"""Secrets out of bodies, by editing their text: JSON whole or cut, XML, multipart, in any Unicode coding.
+
+One rule: only the values that are secret change, every other byte stays (white space, order, number forms,
+duplicate members); what does not parse is treated as well as what does, because a body may be cut in the middle.
+Work is linear in the body. Pure; redact.py calls `edited` for bodies that `suspicious` points at.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+from scimproxy.exchange import fingerprint
+
+__all__ = [
+    "SECRET_MEMBERS",
+    "Keep",
+    "edited",
+    "is_fingerprint",
+    "keeper",
+    "mentions",
+    "suspicious",
+    "without_comparisons",
+]
+
+Keep = Callable[[str], str]
+"""Takes a secret, remembers it, and returns its fingerprint."""
+
+SECRET_MEMBERS = frozenset(
+    {
+        "password",
+        "passwd",
+        "newpassword",
+        "oldpassword",
+        "currentpassword",
+        "access_token",
+        "refresh_token",
+        "id_token",
+        "client_secret",
+    }
+)
+"""Lower-case names of JSON members whose values are credentials, at any depth, also behind a schema urn."""
+
+_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{8}")
+_MOST_DEPTH = 500
+_TAIL = 65_536
+_WIDE_MARKS = frozenset({b"\xff\xfe", b"\xfe\xff"})
+
+_TOKEN = re.compile(
+    rb"""
+    "((?:[^"\\]++|\\.)*+)(?:(")(\s*+:)?+|\\?+\Z)   # 1 the text, 2 its end, 3 the colon of a member's name
+    | [\[{\]}]
+    | [^\s"\[\]{},:]++
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_PATH_TO_SECRET = re.compile(
+    r"(?:^|[:.])\s*(?:" + "|".join(sorted(SECRET_MEMBERS)) + r")\s*(?:$|[.\[])", re.IGNORECASE
+)
+_COMPARISON = re.compile(
+    r"""(\bpassword\s+(?:eq|ne|co|sw|ew|gt|ge|lt|le)\s+)("(?:[^"\\]|\\.)*+"?+|[^\s()\[\]"]++)""", re.IGNORECASE
+)
+_XML = re.compile(
+    rb"(<(?:[\w.-]+:)?(?:password|passwd)\b[^<>]*>)(<!\[CDATA\[.*?\]\]>|[^<]+)", re.DOTALL | re.IGNORECASE
+)
+_PART = re.compile(
+    rb"""(\bname="?(?:password|passwd|client_secret|access_token|refresh_token)"?[^\r\n]{0,1000}(?:\r?\n[^\r\n]{1,1000}){0,20}\r?\n\r?\n)"""
+    rb"(.+?)(?=\r?\n--|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def is_fingerprint(text: str) -> bool:
+    """Whether a text is what stands for a secret."""
+    return _FINGERPRINT.fullmatch(text) is not None
+
+
+def keeper(found: dict[str, str]) -> Keep:
+    """Return a function that gives a secret's fingerprint and puts both into `found`."""
+
+    def keep(secret: str) -> str:
+        mark = fingerprint(secret)
+        found[mark] = secret
+        return mark
+
+    return keep
+
+
+def mentions(data: bytes) -> bool:
+    """Whether the bytes hold the name of a secret, in any letter case, or letters written as JSON escapes."""
+    lowered = data.lower()
+    if b"passw" in lowered:
+        return True
+    if b"_" in lowered and (b"_token" in lowered or b"_secret" in lowered):
+        return True
+    return b"\\" in lowered and b"\\u00" in lowered
+
+
+def suspicious(data: bytes, *, cut: bool = False) -> bool:
+    """Whether a body may hold a secret: cheap, and never wrong in saying no.
+
+    Beside names it looks for codings other than UTF-8 and, in a cut body, for a PATCH operation near the end:
+    its path may be what was lost.
+    """
+    if mentions(data) or b"\0" in data[:4] or data[:2] in _WIDE_MARKS:
+        return True
+    return cut and (b'"op"' in data[-_TAIL:].lower() or b'"operations"' in data.lower())
+
+
+def edited(data: bytes, keep: Keep, *, charset: str | None = None, cut: bool = False) -> bytes:
+    """Return the body without its secrets; the same object where there are none. `cut`: it is not whole."""
+    wide = _wide(data, charset)
+    if wide is not None:
+        unit, codec = wide
+        whole = len(data) - len(data) % unit
+        try:
+            plain = data[:whole].decode(codec, "surrogatepass").encode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            plain = None
+        if plain is not None:
+            safe = _edited(plain, keep, cut=cut)
+            if safe is plain:
+                return data
+            return safe.decode("utf-8", "surrogatepass").encode(codec, "surrogatepass") + data[whole:]
+    return _edited(data, keep, cut=cut)
+
+
+def _wide(data: bytes, charset: str | None) -> tuple[int, str] | None:
+    """Return unit and codec of a body in UTF-16 or UTF-32, by its marks or by where its zeros are."""
+    head = data[:4].ljust(4, b"\1")
+    if head == b"\xff\xfe\0\0" or head[1:] == b"\0\0\0":
+        return 4, "utf-32-le"
+    if head == b"\0\0\xfe\xff" or head[:3] == b"\0\0\0":
+        return 4, "utf-32-be"
+    if head.startswith(b"\xff\xfe") or head[1] == 0:
+        return 2, "utf-16-le"
+    if head.startswith(b"\xfe\xff") or head[0] == 0:
+        return 2, "utf-16-be"
+    named = (charset or "").replace("_", "-")
+    return (2, "utf-16-le" if named.endswith("le") else "utf-16-be") if named.startswith("utf-16") else None
+
+
+def _edited(data: bytes, keep: Keep, *, cut: bool) -> bytes:
+    begin = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if begin.startswith(b"<"):
+        return _XML.sub(lambda match: match[1] + _xml_value(match[2], keep), data)
+    if begin.startswith(b"--"):
+        return _PART.sub(lambda match: match[1] + _bare_value(match[2], keep), data)
+    spans = sorted(_Scan(data, cut=cut).spans())
+    if not spans:
+        return data
+    pieces: list[bytes] = []
+    done = 0
+    for start, end, whole in spans:
+        for at, stop, new in _replacements(data, max(start, done), end, keep, whole=whole):
+            pieces += (data[done:at], new)
+            done = stop
+    if not pieces:
+        return data
+    pieces.append(data[done:])
+    return b"".join(pieces)
+
+
+def _xml_value(raw: bytes, keep: Keep) -> bytes:
+    return raw if not raw.strip() else _bare_value(raw, keep)
+
+
+def _bare_value(raw: bytes, keep: Keep) -> bytes:
+    text = raw.decode("utf-8", "surrogateescape")
+    return raw if is_fingerprint(text.strip()) else keep(text).encode()
+
+
+# -- JSON
+
+
+type _Span = tuple[int, int, bool]
+"""Start, end, and whether all of it is secret (else it is a filter or path of which parts may be)."""
+
+
+class _Frame:
+    """An open object or array of the scan, and what its members say about a PATCH operation."""
+
+    __slots__ = ("has_op", "has_path", "name", "secret_path", "start", "values")
+
+    def __init__(self, name: str | None, start: int) -> None:
+        self.name = name
+        self.start = start
+        self.values: list[_Span] = []
+        self.secret_path = False
+        self.has_path = False
+        self.has_op = False
+
+
+class _Scan:
+    """One pass over the tokens of a JSON text that finds the spans of secret values; faults are passed over."""
+
+    def __init__(self, data: bytes, *, cut: bool) -> None:
+        self.data = data
+        self.cut = cut
+        self.found: list[_Span] = []
+        self.stack = [_Frame(None, 0)]
+        self.too_deep = 0
+
+    def spans(self) -> list[_Span]:
+        """Return (start, end) of every secret value: a text, a number, or a whole object or array."""
+        name: str | None = None
+        for match in _TOKEN.finditer(self.data):
+            first = self.data[match.start()]
+            if match[3] is not None:
+                name = _name(match[1])
+            elif first in b"{[":
+                self._open(name, match.start())
+                name = None
+            elif first in b"}]":
+                self._close(match.end())
+                name = None
+            else:
+                if name is not None:
+                    self._value(name, match)
+                name = None
+        while len(self.stack) > 1:
+            self._close(len(self.data), lost=True)
+        self._end(self.stack[0], lost=True)
+        return self.found
+
+    def _open(self, name: str | None, start: int) -> None:
+        if len(self.stack) > _MOST_DEPTH:
+            self.too_deep += 1
+            if name in SECRET_MEMBERS:
+                self.found.append((start, len(self.data), True))
+            return
+        self.stack.append(_Frame(name, start))
+
+    def _close(self, end: int, *, lost: bool = False) -> None:
+        if self.too_deep and not lost:
+            self.too_deep -= 1
+            return
+        if len(self.stack) == 1:
+            return
+        frame = self.stack.pop()
+        self._end(frame, lost=lost)
+        self._member(self.stack[-1], frame.name, frame.start, end)
+
+    def _value(self, name: str, match: re.Match[bytes]) -> None:
+        frame = self.stack[-1]
+        if name == "op":
+            frame.has_op = True
+        elif name == "path" and match[1] is not None:
+            frame.has_path = True
+            path = _text(match[1])
+            # A path cut in the middle may have been the password's.
+            frame.secret_path = frame.secret_path or match[2] is None or _PATH_TO_SECRET.search(path) is not None
+        if name in {"filter", "path"} and _COMPARISON.search(_text(match[1] or b"")):
+            self.found.append((*match.span(), False))
+        self._member(frame, name, *match.span())
+
+    def _member(self, frame: _Frame, name: str | None, start: int, end: int) -> None:
+        if name in SECRET_MEMBERS:
+            self.found.append((start, end, True))
+        elif name == "value":
+            frame.values.append((start, end, True))
+
+    def _end(self, frame: _Frame, *, lost: bool) -> None:
+        if frame.secret_path or (self.cut and lost and not frame.has_path and self._is_operation(frame)):
+            self.found.extend(frame.values)
+
+    def _is_operation(self, frame: _Frame) -> bool:
+        return frame.has_op or any(outer.name == "operations" for outer in self.stack)
+
+
+def _name(raw: bytes) -> str:
+    text = _text(raw).lower()
+    return text.rpartition(":")[2].rpartition(".")[2].strip()
+
+
+def _text(raw: bytes) -> str:
+    """Return the text of a JSON string; where its escapes make no sense, the text as it stands."""
+    plain = raw.decode("utf-8", "surrogateescape")
+    if "\\" not in plain:
+        return plain
+    try:
+        text = json.loads(f'"{plain}"', strict=False)
+        text.encode("utf-8", "surrogateescape")
+    except ValueError:
+        return plain
+    return str(text)
+
+
+def _replacements(data: bytes, start: int, end: int, keep: Keep, *, whole: bool) -> Iterator[tuple[int, int, bytes]]:
+    """Return where the scalars of a span are secret and what replaces them; `whole` as in `_Span`."""
+    for match in _TOKEN.finditer(data, start, end):
+        raw = match[1]
+        if match[3] is not None or (raw is None and match[0] in _PLAIN):
+            continue
+        text = _text(raw if raw is not None else match[0])
+        if not whole:
+            safe = without_comparisons(text, keep)
+            if safe != text:
+                yield (
+                    match.start(),
+                    match.end(),
+                    json.dumps(safe, ensure_ascii=False).encode("utf-8", "surrogateescape"),
+                )
+        elif text and not is_fingerprint(text):
+            yield match.start(), match.end(), f'"{keep(text)}"'.encode()
+
+
+_PLAIN = frozenset({b"[", b"{", b"]", b"}", b"null", b"true", b"false"})
+
+
+def without_comparisons(text: str, keep: Keep) -> str:
+    """Return a SCIM filter or path without the values that `password` is compared with."""
+    return _COMPARISON.sub(lambda match: match[1] + _compared(match[2], keep), text)
+
+
+def _compared(value: str, keep: Keep) -> str:
+    bare = _text(value.strip('"').encode("utf-8", "surrogateescape")) if value.startswith('"') else value
+    return value if not bare or is_fingerprint(bare) else f'"{keep(bare)}"'

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from scimproxy.exchange import fingerprint
+from scimproxy.secret_bodies import edited, is_fingerprint, keeper, suspicious, without_comparisons
+
+SECRET = "s3cr3t-Value!42"
+MARK = fingerprint(SECRET)
+
+
+def edit(body: str | bytes, *, charset: str | None = None, cut: bool = False) -> str:
+    data = body.encode() if isinstance(body, str) else body
+    return edited(data, keeper({}), charset=charset, cut=cut).decode("utf-8", "surrogateescape")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"password":"@"}',
+        '{"pass\\u0077ord":"@"}',
+        '{"urn:ietf:params:scim:schemas:core:2.0:User:password":"@"}',
+        '{"a":[{"PASSWORD":"@","x":null}]}',
+        '{"password":["@",null,true,false,{"k":"@"}]}',
+        '{"password":"@","password":"@"}',
+        '{"access_token":"@","expires_in":3600}',
+        '{"Operations":[{"op":"replace","path":"password","value":"@"}]}',
+        '{"Operations":[{"value":"@","op":"Replace","path":" Password "}]}',
+        '{"path":"urn:a:User:password","value":{"value":"@"}}',
+        '{"Operations":[{"method":"POST","path":"/Users","data":{"password":"@","userName":"b"}}]}',
+        '{"password":"@" ,, "x" : "y" junk',
+        '{"password" "a": "password":"@"',
+        ']]}{"password":"@"}',
+        '[1,2,{"password":"@"}, 3]',
+    ],
+)
+def test_json(body: str) -> None:
+    assert edit(body.replace("@", SECRET)) == body.replace("@", MARK)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"password":null}',
+        '{"password":""}',
+        '{"password":true}',
+        '{"passwordPolicy":"x"}',
+        '{"name":"password","type":"string"}',
+        '{"path":"passwordPolicy","value":"x"}',
+        '{"path":5,"value":"x"}',
+        '{"changePassword":{"supported":false}}',
+        '{"a":"\\"password\\":1"}',
+        f'{{"password":"{MARK}"}}',
+        "password",
+        "",
+    ],
+)
+def test_json_that_stays(body: str) -> None:
+    data = body.encode()
+    assert edited(data, keeper({})) is data
+
+
+def test_a_number_becomes_a_text() -> None:
+    assert edit('{"password": 12345}') == f'{{"password": "{fingerprint("12345")}"}}'
+
+
+def test_escapes_are_undone_before_the_fingerprint() -> None:
+    found: dict[str, str] = {}
+    edited(b'{"password":"a\\"\\u00e9\\\\"}', keeper(found))
+    assert list(found.values()) == ['a"é\\']
+    found.clear()
+    edited(b'{"password":"\\ud800 \\x"}', keeper(found))
+    assert list(found.values()) == ["\\ud800 \\x"]
+    found.clear()
+    edited(b'{"password":"\\ud800"}', keeper(found))
+    assert list(found.values()) == ["\\ud800"]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('{"password":"@', '{"password":"@"'),
+        ('{"password":"@\\', None),
+        ('{"a":[{"password":"@"},{"b', '{"a":[{"password":"@"},{"b'),
+        ('{"op":"replace","value":"@', '{"op":"replace","value":"@"'),
+        ('{"Operations":[{"value":"@', '{"Operations":[{"value":"@"'),
+        ('{"op":"replace","value":["@","@"', '{"op":"replace","value":["@","@"'),
+        ('{"op":"replace","value":"@","path":"pass', '{"op":"replace","value":"@","path":"pass'),
+    ],
+)
+def test_cut_json(body: str, expected: str | None) -> None:
+    found = edit(body.replace("@", SECRET), cut=True)
+    assert SECRET not in found
+    if expected is not None:
+        assert found == expected.replace("@", MARK)
+
+
+def test_a_cut_operation_with_another_path_keeps_its_value() -> None:
+    body = '{"op":"replace","path":"title","value":"x'
+    assert edit(body, cut=True) == body
+    assert suspicious(body.encode(), cut=True) and not suspicious(body.encode())
+
+
+@pytest.mark.parametrize("depth", [499, 501, 100_000])
+def test_depth_hides_nothing(depth: int) -> None:
+    body = '{"a":' * depth + '{"password":"@","x":{"password":["@"]}}' + "}" * depth + '{"password":"@"}'
+    assert SECRET not in edit(body.replace("@", SECRET))
+
+
+def test_filters_and_paths_lose_the_values_compared_with_a_password() -> None:
+    body = {"filter": f'userName eq "b" and password eq "{SECRET}"', "count": 1}
+    assert json.loads(edit(json.dumps(body)))["filter"] == f'userName eq "b" and password eq "{MARK}"'
+    body = {"op": "remove", "path": f'x[password eq "{SECRET}"]'}
+    assert json.loads(edit(json.dumps(body)))["path"] == f'x[password eq "{MARK}"]'
+    again = edit(json.dumps(body))
+    assert edit(again) == again
+    assert (
+        without_comparisons("password eq 12 and a eq 1", keeper({}))
+        == f'password eq "{fingerprint("12")}" and a eq 1'
+    )
+    assert without_comparisons('password eq ""', keeper({})) == 'password eq ""'
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_wide_codings(codec: str, mark: str) -> None:
+    body = f'{mark}{{"é":"漢","password":"{SECRET}"}}'
+    data = body.encode(codec)
+    assert suspicious(data)
+    assert edited(data + b"\0", keeper({})).removesuffix(b"\0").decode(codec) in {
+        body.replace(SECRET, MARK),
+        body.replace(SECRET, MARK) + "}",
+    } or SECRET.encode(codec) not in edited(data + b"\0", keeper({}))
+    assert edited(data, keeper({})).decode(codec) == body.replace(SECRET, MARK)
+    plain = f'{mark}{{"a":"漢"}}'.encode(codec)
+    assert edited(plain, keeper({})) is plain
+
+
+def test_a_declared_charset_settles_what_no_mark_shows() -> None:
+    body = f'漢{{"password":"{SECRET}"}}'
+    for charset in ("utf-16-le", "utf_16", "utf-16be"):
+        codec = "utf-16-le" if charset.endswith("le") else "utf-16-be"
+        assert edited(body.encode(codec), keeper({}), charset=charset).decode(codec) == body.replace(SECRET, MARK)
+
+
+def test_zeros_that_are_no_text() -> None:
+    data = b"\0\0\0\xff\xff\xff\xff\xff" + f'{{"password":"{SECRET}"}}'.encode()
+    assert SECRET.encode() not in edited(data, keeper({}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<User><password>@</password><x>1</x></User>",
+        '<?xml version="1.0"?><s:User xmlns:s="x"><s:Password type="a">@</s:Password></s:User>',
+        '--b\r\nContent-Disposition: form-data; name="password"\r\nContent-Type: text/plain\r\n\r\n@\r\n--b--',
+    ],
+)
+def test_xml_and_multipart(body: str) -> None:
+    assert edit(body.replace("@", SECRET)) == body.replace("@", MARK)
+    assert edit(body.replace("@", MARK)) == body.replace("@", MARK)
+
+
+def test_xml_sections_and_blanks() -> None:
+    assert SECRET not in edit(f"<a><password><![CDATA[<{SECRET}>]]></password></a>")
+    assert edit("<a><password> </password></a>") == "<a><password> </password></a>"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'{"PassWord":1}', True),
+        (b'{"client_secret":1}', True),
+        (b'{"id_token":1}', True),
+        (b'{"a_b":1}', False),
+        (b'{"\\u0070":1}', True),
+        (b'{"a":"\\n"}', False),
+        (b'{"a":"b"}', False),
+        (b"\xff\xfea\0", True),
+    ],
+)
+def test_suspicious(data: bytes, expected: bool) -> None:
+    assert suspicious(data) is expected
+
+
+def test_fingerprints_are_known() -> None:
+    assert is_fingerprint(MARK) and not is_fingerprint(MARK + "0") and not is_fingerprint("sha256:XYZ")
