@@ -154,8 +154,12 @@ def _reading(path: Path, options: str) -> sqlite3.Connection:
     conn = sqlite3.connect(
         _uri(path, options), uri=True, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=False
     )
-    conn.execute("PRAGMA query_only = ON")
-    conn.execute("PRAGMA cache_size = -8000")
+    try:
+        conn.execute("PRAGMA query_only = ON")
+        conn.execute("PRAGMA cache_size = -8000")
+    except BaseException:  # a damaged file fails at the first statement
+        conn.close()
+        raise
     return conn
 
 
