@@ -8,13 +8,14 @@ can replay. Place in the flow: engine -> Recorder -> Store; it implements `scimp
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Protocol
 
-from scimproxy.errors import StoreError
+from scimproxy.errors import ScimproxyError, StoreError
 from scimproxy.exchange import Connection, Exchange
 from scimproxy.redact import redact
 
@@ -102,7 +103,7 @@ class Recorder:
         self._pass_when_full = pass_when_full
         self._on_trouble = on_trouble
         self._told: StoreError | None = None
-        self._done: deque[tuple[asyncio.Future[int], Future[int]]] = deque()
+        self._ends: deque[tuple[Callable[[ScimproxyError | None], None], Future[int]]] = deque()
         self._woken = False
         self.secrets = Secrets()
         self.lost_reasons: Counter[str] = Counter()
@@ -118,16 +119,26 @@ class Recorder:
         Raises:
             StoreError: it could not be stored, and `pass_when_full` is off.
         """
+        waiter: asyncio.Future[None] = self._loop.create_future()
+
+        def done(problem: ScimproxyError | None) -> None:
+            if waiter.done():  # the exchange's task was cancelled meanwhile
+                return
+            if problem is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(problem)
+
+        self.submit(exchange, done)
+        await waiter
+
+    def submit(self, exchange: Exchange, done: Callable[[ScimproxyError | None], None]) -> None:
+        """Store an exchange; `done` is called in the event loop, with None when it is committed or else why not."""
         if self._pass_when_full and (error := self.look()) is not None:
             self.lost(str(error))  # without trying: a locked database would hold up every answer for seconds
+            self._loop.call_soon(done, None)
             return
-        try:
-            await self._committed(self._store.submit(self._clean(exchange)))
-        except StoreError as exc:
-            self.look()
-            if not self._pass_when_full:
-                raise
-            self.lost(str(exc))
+        self._store.submit(self._clean(exchange)).add_done_callback(functools.partial(self._ended, done))
 
     def pending(self, exchange: Exchange) -> None:
         """Announce an exchange in flight."""
@@ -169,32 +180,34 @@ class Recorder:
             self.secrets.add(secrets)
         return clean
 
-    def _committed(self, future: Future[int]) -> asyncio.Future[int]:
-        """Return a future of this loop that follows one of the writer thread.
+    def _ended(self, done: Callable[[ScimproxyError | None], None], future: Future[int]) -> None:
+        """Pass the end of a write from the writer's thread on to the event loop.
 
-        `asyncio.wrap_future` wakes the loop once for each exchange (a lock and a byte through a socket). A commit
-        ends a whole group, so its futures are collected and the loop is woken once.
+        Waking the loop takes a lock and a byte through a socket. A commit ends a whole group, so its ends are
+        collected and the loop is woken once for all of them.
         """
-        waiter: asyncio.Future[int] = self._loop.create_future()
-
-        def done(finished: Future[int]) -> None:
-            self._done.append((waiter, finished))
-            # The flag falls before the queue is emptied (in _wake), so nothing added here can be left behind.
-            if not self._woken:
-                self._woken = True
-                self._loop.call_soon_threadsafe(self._wake)
-
-        future.add_done_callback(done)
-        return waiter
+        self._ends.append((done, future))
+        # The flag falls before the queue is emptied (in _wake), so nothing added here can be left behind.
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
         self._woken = False
-        while self._done:
-            waiter, future = self._done.popleft()
-            if waiter.done():  # the exchange's task was cancelled meanwhile
-                continue
-            error = future.exception()
-            if error is None:
-                waiter.set_result(future.result())
-            else:
-                waiter.set_exception(error)
+        try:
+            while self._ends:
+                done, future = self._ends.popleft()
+                done(self._problem(future.exception()))
+        finally:
+            if self._ends:  # a `done` raised: the loop logs it, and the others are not forgotten
+                self._loop.call_soon(self._wake)
+
+    def _problem(self, error: BaseException | None) -> ScimproxyError | None:
+        """Return why an answer must be withheld; None where it may go, recorded or counted as lost."""
+        if error is None:
+            return None
+        self.look()
+        if self._pass_when_full:
+            self.lost(str(error))
+            return None
+        return error if isinstance(error, StoreError) else StoreError(f"the store failed: {error!r}")

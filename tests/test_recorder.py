@@ -113,6 +113,40 @@ async def test_a_cancelled_exchange_does_not_disturb_its_group() -> None:
     await stays
 
 
+async def test_an_engine_may_ask_to_be_called_back() -> None:
+    sink = Sink()
+    recorder = Recorder(sink)
+    told: list[object] = []
+    recorder.submit(factories.exchange(), told.append)
+    sink.commit()
+    assert told == []  # in the event loop, not in the writer's thread
+    await asyncio.sleep(0)
+    recorder.submit(factories.exchange(), told.append)
+    sink.commit(FULL)
+    await asyncio.sleep(0)
+    assert told == [None, FULL]
+
+
+async def test_a_callback_that_raises_takes_nobody_with_it() -> None:
+    sink = Sink()
+    recorder = Recorder(sink)
+    raised: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context["exception"]))
+    recorder.submit(factories.exchange(), lambda _: 1 / 0)
+    task = await start(recorder, factories.exchange())
+    sink.commit()
+    await task
+    assert [type(error) for error in raised] == [ZeroDivisionError]
+
+
+async def test_a_bug_of_the_store_withholds_the_answer() -> None:
+    sink = Sink()
+    task = await start(Recorder(sink), factories.exchange())
+    sink.futures.pop().set_exception(KeyError("x"))
+    with pytest.raises(StoreError, match="the store failed"):
+        await task
+
+
 async def test_secrets_stay_in_memory(tmp_path: Path) -> None:
     with Store.open(tmp_path / "a.db") as store:
         store.start_run(factories.run())

@@ -1,0 +1,404 @@
+"""The wiring of a recording: store, recorder, engine, signals; it decides nothing.
+
+One rule: things start in one order (store, run, engine) and stop in the reverse one, whatever ends them, so that
+everything a client got an answer for is in the database. What happens is told as events, which come from the store
+and never from the engine: a terminal, a program and the inspector see the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from scimproxy import __version__
+from scimproxy.errors import ScimproxyError, StoreError, UsageError
+from scimproxy.exchange import Run, RunKind, TunnelEvent
+from scimproxy.proxy.engine import Address, Engine, EngineOptions
+from scimproxy.recorder import Recorder
+from scimproxy.store import Reader, Row, Store
+
+if TYPE_CHECKING:
+    from scimproxy.proxy.engine import Recorder as RecorderContract
+
+__all__ = ["Event", "Notice", "Ready", "RecordOptions", "Seen", "Skipped", "Stop", "Stopped", "record"]
+
+_log = logging.getLogger(__name__)
+
+_TOLD_EVERY_S = 0.05
+_BATCH = 200
+_READABLE = 40
+_READABLE_S = 1.0
+_ACCOUNT_EVERY_S = 1.0
+_KNOCK_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordOptions:
+    """What to record, how and where to."""
+
+    engine: EngineOptions
+    db: Path
+    name: str | None = None
+    kind: RunKind = "record"
+    engine_name: Literal["auto", "native", "mitmproxy"] = "auto"
+    public_url: str | None = None
+    keep_secrets: bool = False
+    pass_when_full: bool = False
+    durable: bool = False
+    tell_all: bool = False
+    """Tell every exchange, however fast they come; else what a person cannot read is skipped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The engine listens. `recovered` exchanges were in flight when a recording before this one was killed."""
+
+    url: str
+    listen: Address
+    run: Run
+    db: Path
+    recovered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An exchange was written: pending, or in its final state."""
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """So many writes were not told, because they came faster than a person reads."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person should know: recording fails or works again, the target does not answer."""
+
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The recording has ended and everything is written. `reason` is what ended it (a signal's name, ...).
+
+    `outcomes` counts exchanges by status, or by the kind of failure where there was no answer.
+    """
+
+    run_id: int
+    reason: str
+    outcomes: dict[str, int]
+    failures: int
+    lost: int
+    seconds: float
+    lost_reasons: dict[str, int] = field(default_factory=dict)
+    at_once: bool = False
+
+    @property
+    def exchanges(self) -> int:
+        """How many were recorded."""
+        return sum(self.outcomes.values())
+
+
+type Event = Ready | Seen | Skipped | TunnelEvent | Notice | Stopped
+
+
+class Stop:
+    """The wish to end: in order at the first, at once at the second. Made inside the event loop."""
+
+    def __init__(self) -> None:
+        self.requested = asyncio.Event()
+        self.at_once = asyncio.Event()
+        self.reason = "done"
+
+    def __call__(self, reason: str) -> None:
+        """Ask to stop; asking again means at once: do not wait for what is in flight."""
+        if self.requested.is_set():
+            self.at_once.set()
+        else:
+            self.reason = reason
+            self.requested.set()
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Let INT, TERM and HUP ask, inside the block. Only a main thread can; elsewhere nothing happens."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        listening: list[signal.Signals] = []
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is None or signal.getsignal(number) is signal.SIG_IGN:  # nohup: HUP is to be ignored
+                continue
+            with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C stays a KeyboardInterrupt
+                loop.add_signal_handler(number, self, name)
+                listening.append(number)
+        try:
+            yield
+        finally:
+            for number in listening:
+                loop.remove_signal_handler(number)
+
+
+async def record(options: RecordOptions, tell: Callable[[Event], None], stop: Stop) -> Stopped:
+    """Record until `stop` is asked for; every event is told in the event loop, in order.
+
+    Raises:
+        UsageError: the engine does not exist.
+        StoreError: the database cannot be used; or the run could not be finished in it.
+        EngineError: the port is taken, or the engine failed later on.
+    """
+    make = engine_maker(options.engine_name)
+    store = Store.open(options.db, durable=options.durable)
+    with contextlib.closing(store):
+        return await _Recording(options, tell, stop, store, make).run()
+
+
+def engine_maker(name: str) -> Callable[[EngineOptions, RecorderContract], Engine]:
+    """Return what makes the engine of a name; its library is imported here and not before.
+
+    Raises:
+        UsageError: there is no such engine.
+    """
+    if name == "native":
+        try:
+            from scimproxy.proxy.native import NativeEngine  # noqa: PLC0415 - only the engine that runs is imported
+        except ModuleNotFoundError as exc:
+            raise UsageError(
+                "the native engine is not part of this version",
+                hint="leave --engine out, or write --engine mitmproxy",
+            ) from exc
+        return NativeEngine
+    from scimproxy.proxy.mitm import MitmEngine  # noqa: PLC0415 - mitmproxy takes half a second to import
+
+    return MitmEngine
+
+
+class _Recording:
+    """One recording while it goes on."""
+
+    def __init__(
+        self,
+        options: RecordOptions,
+        tell: Callable[[Event], None],
+        stop: Stop,
+        store: Store,
+        make: Callable[[EngineOptions, RecorderContract], Engine],
+    ) -> None:
+        self._options = options
+        self._tell = tell
+        self._stop = stop
+        self._store = store
+        self._make = make
+        self._changed = asyncio.Event()
+        self._seq = 0
+        self._notices: deque[Notice] = deque()
+        self._outcomes: list[tuple[str, bool, int]] = []
+
+    async def run(self) -> Stopped:
+        options, store = self._options, self._store
+        began = time.time()
+        run = store.start_run(
+            Run(
+                kind=options.kind,
+                name=options.name or options.engine.target.authority,
+                started_at=began,
+                target=str(options.engine.target),
+                public_url=options.public_url,
+                version=__version__,
+            )
+        )
+        assert run.id is not None
+        recorder = Recorder(
+            store,
+            keep_secrets=options.keep_secrets,
+            pass_when_full=options.pass_when_full,
+            on_trouble=self._trouble,
+        )
+        engine = self._make(options.engine, recorder)
+        try:
+            listen = await engine.start()
+        except ScimproxyError:
+            store.delete_run(run.id)  # it recorded nothing and never will
+            raise
+        run_id = run.id
+        run = replace(run, engine=engine.name)
+        store.update_run(run)
+        if options.public_url is not None:
+            store.tunnel_event(TunnelEvent(at=began, state="given", url=options.public_url, run_id=run.id))
+        loop = asyncio.get_running_loop()
+        store.on_commit(lambda _seq: self._wake(loop))
+        reader = Reader.open(options.db)
+        self._seq = reader.newest_seq()
+        tasks: list[asyncio.Task[None]] = []
+        problem: ScimproxyError | None = None
+        try:
+            with self._stop.on_signals():
+                self._announce(run, listen)
+                follower = asyncio.create_task(self._follow(reader, run))
+                tasks = [
+                    follower,
+                    asyncio.create_task(self._keep_account(run, recorder)),
+                    asyncio.create_task(self._knock()),
+                ]
+                problem = await self._until_end(engine, follower)
+                await self._wind_down(engine)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._stop_engine(engine)
+            with contextlib.closing(reader):
+                self._write_end(reader, replace(run, ended_at=time.time(), lost=recorder.lost_count))
+        if problem is not None:
+            raise problem
+        stopped = Stopped(
+            run_id=run_id,
+            reason=self._stop.reason,
+            outcomes={word: count for word, _, count in self._outcomes},
+            failures=sum(count for _, failed, count in self._outcomes if failed),
+            lost=recorder.lost_count,
+            seconds=time.time() - began,
+            lost_reasons=dict(recorder.lost_reasons),
+            at_once=self._stop.at_once.is_set(),
+        )
+        self._tell(stopped)
+        return stopped
+
+    def _announce(self, run: Run, listen: Address) -> None:
+        self._tell(
+            Ready(
+                url=f"http://{listen}{self._options.engine.public_base}",
+                listen=listen,
+                run=run,
+                db=self._options.db,
+                recovered=self._store.recovered,
+            )
+        )
+        if run.public_url is not None:
+            self._tell(TunnelEvent(at=run.started_at, state="given", url=run.public_url, run_id=run.id))
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake the follower, from the writer's thread."""
+        if not self._changed.is_set():
+            loop.call_soon_threadsafe(self._changed.set)
+
+    def _notice(self, message: str, hint: str | None = None) -> None:
+        # Told by the follower, not here: a broken output must not raise inside the engine.
+        self._notices.append(Notice(message, hint))
+        self._changed.set()
+
+    def _trouble(self, error: StoreError | None) -> None:
+        if error is None:
+            self._notice("recording works again")
+        elif self._options.pass_when_full:
+            self._notice(f"{error.message}; traffic passes UNRECORDED and is counted as lost", error.hint)
+        else:
+            self._notice(f"{error.message}; clients get 507 until it can be recorded again", error.hint)
+
+    async def _until_end(self, engine: Engine, follower: asyncio.Task[None]) -> ScimproxyError | None:
+        """Wait for the wish to stop, for the engine to fail (returned), or for the output to break (raised)."""
+        stopping = asyncio.create_task(self._stop.requested.wait())
+        failing = asyncio.create_task(engine.failed())
+        try:
+            await asyncio.wait({stopping, failing, follower}, return_when=asyncio.FIRST_COMPLETED)
+            if follower.done():
+                follower.result()
+            return failing.result() if failing.done() else None
+        finally:
+            for task in (stopping, failing):
+                task.cancel()
+            await asyncio.gather(stopping, failing, return_exceptions=True)
+
+    async def _wind_down(self, engine: Engine) -> None:
+        """Stop the engine in order, unless somebody asks again, and then at once."""
+        stopping = asyncio.create_task(engine.stop())
+        impatient = asyncio.create_task(self._stop.at_once.wait())
+        await asyncio.wait({stopping, impatient}, return_when=asyncio.FIRST_COMPLETED)
+        impatient.cancel()
+        if not stopping.done():
+            stopping.cancel()
+        await asyncio.gather(stopping, impatient, return_exceptions=True)
+
+    async def _stop_engine(self, engine: Engine) -> None:
+        """Stop what may not have stopped yet: after an error, or cut short."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0 if self._stop.at_once.is_set() else None):
+                await engine.stop()
+
+    async def _follow(self, reader: Reader, run: Run) -> None:
+        """Tell what was written, as it is written; in batches, so that telling never holds up recording for long."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            more = self._tell_batch(reader, run)
+            if more:
+                self._changed.set()
+            await asyncio.sleep(_READABLE_S if more and not self._options.tell_all else _TOLD_EVERY_S)
+
+    def _tell_batch(self, reader: Reader, run: Run) -> bool:
+        """Tell up to a batch of changes; return whether there may be more."""
+        while self._notices:
+            self._tell(self._notices.popleft())
+        limit = _BATCH if self._options.tell_all else _READABLE
+        rows = reader.changes(after=self._seq, limit=limit, run_id=run.id)
+        for row in rows:
+            self._seq = row.seq
+            self._tell(Seen(row))
+        if len(rows) < limit:
+            return False
+        if not self._options.tell_all:
+            newest = reader.newest_seq()
+            if newest > self._seq:
+                self._tell(Skipped(newest - self._seq))
+                self._seq = newest
+        return True
+
+    async def _keep_account(self, run: Run, recorder: Recorder) -> None:
+        """Write how many were lost as the number grows, and notice that recording works again without traffic."""
+        told = 0
+        while True:
+            await asyncio.sleep(_ACCOUNT_EVERY_S)
+            if recorder.look() is None and recorder.lost_count != told:
+                told = recorder.lost_count
+                with contextlib.suppress(StoreError):  # the recorder tells
+                    await asyncio.to_thread(self._store.update_run, replace(run, lost=told))
+
+    async def _knock(self) -> None:
+        """Connect to the target once and say where nobody answers; recording goes on, it may be started later."""
+        target = self._options.engine.target
+        try:
+            async with asyncio.timeout(_KNOCK_S):
+                _, writer = await asyncio.open_connection(target.host, target.port)
+            writer.close()
+            await writer.wait_closed()
+        except (OSError, UnicodeError) as exc:
+            why = "no answer" if isinstance(exc, TimeoutError) else getattr(exc, "strerror", None) or str(exc)
+            self._notice(
+                f"nothing answers at {target.origin} yet ({why.lower()})",
+                "start your SCIM server; until then clients get 502, and that is recorded too",
+            )
+
+    def _write_end(self, reader: Reader, run: Run) -> None:
+        """Write what is queued, tell the last of it, and finish the run."""
+        assert run.id is not None
+        assert run.ended_at is not None
+        self._store.flush()
+        while self._tell_batch(reader, run):
+            pass
+        self._store.finish_run(run.id, ended_at=run.ended_at, lost=run.lost)
+        self._outcomes = reader.outcomes(run.id)

@@ -1,0 +1,44 @@
+"""The command line: commands parse, call the app or a pure function, and print.
+
+One rule: a command module is imported when its command runs, and what it needs is imported inside the command, so
+that `scimproxy --help` stays fast. Data goes to stdout, talk to stderr, and `--json` gives data to programs.
+"""
+
+from __future__ import annotations
+
+import click
+
+from scimproxy import __version__
+from scimproxy.cli.group import Entry, LazyGroup
+
+__all__ = ["cli", "main"]
+
+COMMANDS = (
+    Entry("up", "record", "Record what reaches a SCIM server."),
+    Entry("demo", "demo", "See it work: a SCIM server, the recorder and a client in one."),
+    Entry("doctor", "doctor", "Check the target, the database and this machine."),
+    Entry("runs", "browse", "List the runs."),
+    Entry("log", "browse", "List the exchanges of a run."),
+    Entry("show", "show", "Show an exchange: request, response, connection."),
+    Entry("search", "browse", "Find text in everything recorded."),
+    Entry("export", "files", "Write a run as HAR, curl commands or raw messages."),
+    Entry("import", "files", "Read a HAR file as a new run."),
+    Entry("prune", "prune", "Delete old runs."),
+    Entry("help", "topics", "Explain the filter language, the exit codes, ..."),
+)
+
+
+@click.group(
+    cls=LazyGroup,
+    entries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with `scimproxy demo`, or `scimproxy up http://127.0.0.1:8000/scim/v2`.",
+)
+@click.version_option(__version__, message="scimproxy %(version)s")
+def cli() -> None:
+    """Record, inspect and share what SCIM clients send to your server."""
+
+
+def main() -> None:
+    """Run the command line; ends the process with an exit code of `scimproxy help exit-codes`."""
+    cli.main(prog_name="scimproxy")

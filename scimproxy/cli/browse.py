@@ -1,0 +1,149 @@
+"""`scimproxy runs`, `log` and `search`: lists out of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from scimproxy.cli.options import db_option, json_option, open_reader, resolve_run
+
+if TYPE_CHECKING:
+    from scimproxy.cli.terminal import Cell
+    from scimproxy.query import Query
+    from scimproxy.store import Reader, Row
+
+__all__ = ["log_command", "runs_command", "search_command"]
+
+_FOLLOW_S = 0.2
+
+
+@click.command("runs")
+@db_option
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many, the newest.")
+@json_option("runs")
+def runs_command(*, db: Path, limit: int, as_json: bool) -> None:
+    """List the runs, the newest last.
+
+    A run is what made exchanges: a recording, an import, the demo.
+    """
+    from scimproxy.cli.lines import run_json
+    from scimproxy.cli.terminal import Column, echo_json, moment, table
+
+    with open_reader(db) as reader:
+        runs = reader.runs(newest_first=True)[:limit][::-1]
+    if as_json:
+        for run in runs:
+            echo_json(run_json(run))
+        return
+    if not runs:
+        click.echo("No runs yet. Record one with `scimproxy up TARGET`, or see `scimproxy demo`.", err=True)
+        return
+    columns = [
+        Column("RUN", "right"),
+        Column("KIND"),
+        Column("STARTED"),
+        Column("EXCHANGES", "right"),
+        Column("LOST", "right"),
+        Column("NAME", flexible=True),
+        Column("TARGET", flexible=True),
+    ]
+    rows: list[list[Cell]] = [
+        [
+            str(run.id),
+            run.kind,
+            moment(run.started_at),
+            f"{run.exchange_count or 0:,}",
+            (str(run.lost), "red") if run.lost else "",
+            run.name,
+            run.target or "",
+        ]
+        for run in runs
+    ]
+    table(columns, rows)
+
+
+@click.command("log")
+@click.argument("run", required=False)
+@db_option
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes in, until Ctrl-C.")
+@click.option("--filter", "text", metavar="FILTER", help="Only what fits; see `scimproxy help filters`.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many, the newest.")
+@json_option("exchanges")
+def log_command(run: str | None, *, db: Path, follow: bool, text: str | None, limit: int, as_json: bool) -> None:
+    """List the exchanges of RUN: an id, a name, or `last` (the default)."""
+    from scimproxy.query import parse_query
+
+    query = None if text is None else parse_query(text)
+    with open_reader(db) as reader:
+        chosen = resolve_run(reader, run)
+        assert chosen.id is not None
+        after = reader.newest_seq()
+        rows = list(reader.exchanges(run_id=chosen.id, query=query, limit=limit, newest_first=True))[::-1]
+        _print_rows(rows, as_json=as_json)
+        if follow:
+            # Following a named run ends with Ctrl-C only: it may be continued by nobody, and that is fine.
+            shown = _follow(reader, chosen.id, after, query)
+            try:
+                _print_rows(shown, as_json=as_json)
+            except KeyboardInterrupt:
+                return
+        elif not rows:
+            said = "fits the filter" if text else "was recorded"
+            click.echo(f"Nothing {said} in run {chosen.id} ({chosen.name}).", err=True)
+        elif len(rows) == limit and not as_json and (chosen.exchange_count or 0) > limit:
+            click.echo(f"The newest {limit} of {chosen.exchange_count:,}; --limit shows more.", err=True)
+
+
+@click.command("search")
+@click.argument("text", nargs=-1, required=True)
+@db_option
+@click.option("--run", help="Only in this run: an id, a name, or `last`.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many, the newest.")
+@json_option("exchanges")
+def search_command(text: tuple[str, ...], *, db: Path, run: str | None, limit: int, as_json: bool) -> None:
+    """Find TEXT in URLs, headers and decoded bodies of every run.
+
+    TEXT may hold terms of the filter language; see `scimproxy help filters`.
+    """
+    from scimproxy.query import parse_query
+
+    query = parse_query(" ".join(text))
+    with open_reader(db) as reader:
+        run_id = None if run is None else resolve_run(reader, run).id
+        rows = list(reader.search(query, run_id=run_id, limit=limit))[::-1]
+    _print_rows(rows, as_json=as_json)
+    if not rows:
+        click.echo("Nothing found.", err=True)
+
+
+def _print_rows(rows: Iterable[Row], *, as_json: bool) -> None:
+    from scimproxy.cli.lines import exchange_json, exchange_line
+    from scimproxy.cli.terminal import echo_json
+
+    for row in rows:
+        if as_json:
+            echo_json(exchange_json(row))
+        else:
+            click.echo(exchange_line(row))
+
+
+def _follow(reader: Reader, run_id: int, after: int, query: Query | None) -> Iterator[Row]:
+    """Give what is written to a run from now on, for ever."""
+    import time
+
+    while True:
+        rows = reader.changes(after=after, run_id=run_id)
+        for row in rows:
+            after = row.seq
+            if query is None or _fits(reader, row, query):
+                yield row
+        if not rows:
+            time.sleep(_FOLLOW_S)
+
+
+def _fits(reader: Reader, row: Row, query: Query) -> bool:
+    exchange = reader.exchange(row.id)
+    return exchange is not None and query.matches(exchange, reader.operation(exchange))

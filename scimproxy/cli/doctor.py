@@ -1,0 +1,49 @@
+"""`scimproxy doctor`: print the checks of doctor.py, one line each, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from scimproxy.cli.options import db_option, json_option
+
+__all__ = ["doctor_command"]
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@click.command("doctor")
+@click.argument("target", required=False)
+@db_option
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="The port of `up`.")
+@click.option("--listen-host", default="127.0.0.1", show_default=True, help="The address of `up`.")
+@click.option("--token", envvar="SCIMPROXY_TOKEN", help="Bearer token for TARGET. Better: SCIMPROXY_TOKEN.")
+@json_option("checks")
+def doctor_command(
+    target: str | None, *, db: Path, port: int, listen_host: str, token: str | None, as_json: bool
+) -> None:
+    """Check TARGET (with it), the port, the database, the versions and ngrok.
+
+    Each check says ok, warn or fail, and what to do. The exit code is 1 when one fails.
+    """
+    from scimproxy.cli.terminal import echo_json, plural, safe
+    from scimproxy.doctor import examine
+    from scimproxy.proxy.engine import Address, Target
+
+    upstream = None if target is None else Target.parse(target)
+    counts = {"ok": 0, "warn": 0, "fail": 0}
+    for check in examine(target=upstream, db=db, listen=Address(listen_host, port), token=token):
+        counts[check.level] += 1
+        if as_json:
+            echo_json({"name": check.name, "level": check.level, "message": check.message, "hint": check.hint})
+            continue
+        click.echo(
+            f"{click.style(f'{check.level:<4}', fg=_COLOURS[check.level])}  {check.name}: {safe(check.message)}"
+        )
+        if check.hint:
+            click.echo(f"      -> {safe(check.hint)}")
+    if not as_json:
+        click.echo(f"{plural(counts['fail'], 'problem')}, {plural(counts['warn'], 'warning')}.", err=True)
+    if counts["fail"]:
+        click.get_current_context().exit(1)

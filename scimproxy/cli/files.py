@@ -1,0 +1,135 @@
+"""`scimproxy export` and `import`: runs out to files and in again.
+
+One rule: an import is redacted like a recording, and is whole or not there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from scimproxy.cli.options import db_option, json_option, open_reader, resolve_run
+from scimproxy.errors import FormatError, UsageError
+
+if TYPE_CHECKING:
+    from scimproxy.exchange import Exchange, Run
+    from scimproxy.store import Store
+
+__all__ = ["export_command", "import_command"]
+
+
+@click.command("export")
+@click.argument("run")
+@db_option
+@click.option("--format", "form", default="har", show_default=True, metavar="FORMAT", help="har, curl or raw.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here, not to stdout.")
+@click.option("--filter", "text", metavar="FILTER", help="Only what fits; see `scimproxy help filters`.")
+def export_command(run: str, *, db: Path, form: str, output: Path | None, text: str | None) -> None:
+    """Write RUN (an id, a name, or `last`) in a format that others read.
+
+    What was recorded without --keep-secrets holds fingerprints in place of tokens and passwords.
+    """
+    from difflib import get_close_matches
+
+    from scimproxy.cli.terminal import plural
+    from scimproxy.export import FORMATS, export
+    from scimproxy.query import parse_query
+
+    if form not in FORMATS:
+        near = get_close_matches(form, FORMATS, n=1)
+        raise UsageError(
+            f"there is no format {form!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+            hint=f"formats: {', '.join(FORMATS)}",
+        )
+    query = None if text is None else parse_query(text)
+    with open_reader(db) as reader:
+        chosen = resolve_run(reader, run)
+        assert chosen.id is not None
+        found = list(reader.all_whole(chosen.id))
+        if query is not None:
+            found = [exchange for exchange in found if query.matches(exchange, reader.operation(exchange))]
+    written = export(chosen, found, form)
+    data = written.encode() if isinstance(written, str) else written
+    if output is None:
+        out = click.get_binary_stream("stdout")
+        out.write(data)
+        out.flush()
+    else:
+        _write(output, data)
+        click.echo(f"Wrote {plural(len(found), 'exchange')} of run {chosen.id} to {output}.", err=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole: under another name first, readable for the user only."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        descriptor = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        partial.replace(path)
+    except OSError as exc:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {exc.strerror or exc}", hint="choose another --output") from exc
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@db_option
+@click.option("--name", help="Name of the run.  [default: that of the file]")
+@click.option("--keep-secrets", is_flag=True, help="Store tokens and passwords as they are in the file. Careful.")
+@json_option("the run")
+def import_command(file: Path, *, db: Path, name: str | None, keep_secrets: bool, as_json: bool) -> None:
+    """Read FILE, a HAR of scimproxy, a browser or another proxy, as a new run."""
+    from scimproxy.cli.lines import run_json
+    from scimproxy.cli.terminal import echo_json, plural
+    from scimproxy.har import from_har
+    from scimproxy.store import Store
+
+    run, exchanges = from_har(_read(file))
+    if not keep_secrets:
+        from scimproxy.redact import redact
+
+        exchanges = [redact(exchange)[0] for exchange in exchanges]
+    run = replace(run, kind="import", name=name or file.stem, note=run.note)
+    with Store.open(db) as store:
+        run = _store(store, run, exchanges)
+    if as_json:
+        echo_json(run_json(replace(run, exchange_count=len(exchanges))))
+    else:
+        click.echo(f"Imported {plural(len(exchanges), 'exchange')} as run {run.id} ({run.name}).", err=True)
+
+
+def _read(file: Path) -> bytes:
+    """Return the bytes of a file that is not too big to be taken apart in memory."""
+    from scimproxy.har import MAX_BYTES
+
+    try:
+        size = file.stat().st_size
+        if size > MAX_BYTES:
+            raise FormatError(
+                f"{file} is too big: {size // (1 << 20):,} MiB, the most is {MAX_BYTES // (1 << 20):,} MiB",
+                hint="export less from where it comes: only the SCIM server's requests, without images and scripts",
+            )
+        with file.open("rb") as opened:
+            return opened.read(MAX_BYTES + 1)
+    except OSError as exc:
+        raise UsageError(f"{file} cannot be read: {exc.strerror or exc}") from exc
+
+
+def _store(store: Store, run: Run, exchanges: list[Exchange]) -> Run:
+    """Store a run whole; where that fails, take away what was stored of it."""
+    run = store.start_run(run)
+    assert run.id is not None
+    try:
+        for future in [store.submit(replace(exchange, id=None, run_id=run.id)) for exchange in exchanges]:
+            future.result()
+        store.finish_run(run.id, ended_at=run.ended_at or time.time())
+    except BaseException:
+        store.delete_run(run.id)
+        raise
+    return run

@@ -1,0 +1,96 @@
+"""The options that many commands share, and how their values become a database, a run, a size.
+
+One rule: a value that cannot be used is a UsageError that says how to write it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from scimproxy.errors import UsageError
+
+if TYPE_CHECKING:
+    from scimproxy.exchange import Run
+    from scimproxy.store import Reader
+
+__all__ = ["DEFAULT_DB", "SIZE", "db_option", "json_option", "open_reader", "resolve_run"]
+
+DEFAULT_DB = Path("recordings/scimproxy.db")
+
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+type Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes: `500000`, `512k`, `10M`, `2 GiB` (powers of 1024)."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's signature
+        """Return the bytes."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([kmg]?)(?:i?b)?\s*", str(value).lower())
+        if found is None:
+            self.fail(f"{value!r} is not a size; write it like 500000, 512K, 10M or 2G.", param, ctx)
+        return int(float(found[1]) * _UNITS[found[2]])
+
+
+SIZE = Size()
+
+
+def db_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--db FILE`."""
+    option = click.option(
+        "--db",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=DEFAULT_DB,
+        envvar="SCIMPROXY_DB",
+        show_default=True,
+        help="The database. Also: SCIMPROXY_DB.",
+    )
+    return option(function)
+
+
+def json_option(what: str) -> Decorator:
+    """Add `--json`, which prints `what` for programs."""
+    option = click.option("--json", "as_json", is_flag=True, help=f"Print {what} as JSON on stdout.")
+    return cast("Decorator", option)
+
+
+def open_reader(db: Path) -> Reader:
+    """Open the database for reading.
+
+    Raises:
+        StoreError: there is none, or it cannot be read.
+    """
+    from scimproxy.store import Reader
+
+    return Reader.open(db)
+
+
+def resolve_run(reader: Reader, text: str | None) -> Run:
+    """Return the run that the user named: an id, `last` (also without a name), or a name (then the newest of it).
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    if text is None or text == "last":
+        run = reader.run("last")
+        if run is None:
+            raise UsageError("The database holds no run.", hint="record one with `scimproxy up TARGET`")
+        return run
+    if text.isdecimal():
+        run = reader.run(int(text))
+        if run is not None:
+            return run
+    named = [run for run in reader.runs() if run.name == text]
+    if named:
+        return max(named, key=lambda run: run.id or 0)
+    raise UsageError(f"There is no run {text!r}.", hint="`scimproxy runs` lists them; `last` is the newest")

@@ -1,0 +1,303 @@
+"""`scimproxy up`: record what reaches a SCIM server, and say on the terminal what to paste where.
+
+One rule: talk goes to stderr; stdout holds the lines of exchanges, or with `--json` one object for each event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scimproxy.cli.group import INTERRUPTED
+from scimproxy.cli.options import SIZE, db_option, json_option
+from scimproxy.errors import UsageError
+
+if TYPE_CHECKING:
+    from scimproxy.app import Event, Ready, RecordOptions, Stopped
+    from scimproxy.store import Row
+
+__all__ = ["Printer", "up_command"]
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@click.command("up", no_args_is_help=True)
+@click.argument("target")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Listen here; 0: any.")
+@click.option("--listen-host", default="127.0.0.1", show_default=True, help="A loopback address to listen on.")
+@db_option
+@click.option("--name", help="Name of the run.  [default: host and port of TARGET]")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "native", "mitmproxy"]),
+    default="auto",
+    show_default=True,
+    help="What carries the traffic.",
+)
+@click.option("--public-path", help="Path under which clients see the server.  [default: that of TARGET]")
+@click.option("--public-url", help="Public URL of a tunnel that you run yourself.")
+@click.option("--preserve-host", is_flag=True, help="Send the client's Host header on, not TARGET's.")
+@click.option("--rewrite-locations", is_flag=True, help="Replace private addresses in Location, meta and $ref.")
+@click.option(
+    "--upstream-ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CA file that TARGET needs."
+)
+@click.option("--insecure-upstream", is_flag=True, help="Do not verify TARGET's certificate.")
+@click.option("--max-content", type=SIZE, default="10M", show_default=True, help="Store at most this of a body.")
+@click.option("--keep-secrets", is_flag=True, help="Store tokens and passwords as they came. Careful.")
+@click.option("--pass-when-full", is_flag=True, help="Pass traffic unrecorded while the disk is full.")
+@click.option(
+    "--response-timeout",
+    type=click.FloatRange(0.1, 3600),
+    default=55.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Answer 504 after this.",
+)
+@click.option("--durable", is_flag=True, help="Wait for the disk at each commit (survives a power cut).")
+@json_option("events")
+def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
+    """Record what reaches the SCIM server at TARGET.
+
+    TARGET is its URL with the base path, like http://127.0.0.1:8000/scim/v2. Point your tunnel
+    (`ngrok http 8080`) and your SCIM client at scimproxy; every exchange goes to the database.
+    Ctrl-C or TERM ends it in order, a second one at once.
+    """
+    from scimproxy.app import RecordOptions
+    from scimproxy.proxy.engine import EngineOptions, Target
+
+    upstream = Target.parse(target)
+    if given["listen_host"] not in _LOOPBACK:
+        raise UsageError(
+            f"--listen-host {given['listen_host']!r} is not a loopback address",
+            hint="scimproxy listens for the tunnel on this machine only; use 127.0.0.1 or ::1",
+        )
+    public = _public_url(given["public_url"])
+    options = RecordOptions(
+        engine=EngineOptions(
+            target=upstream,
+            listen_host="127.0.0.1" if given["listen_host"] == "localhost" else given["listen_host"],
+            listen_port=given["port"],
+            public_path=_public_path(given["public_path"]),
+            public_origin=public and public[0],
+            preserve_host=given["preserve_host"],
+            rewrite_locations=given["rewrite_locations"],
+            upstream_ca=given["upstream_ca"],
+            insecure_upstream=given["insecure_upstream"],
+            max_content=given["max_content"],
+            response_timeout_s=given["response_timeout"],
+        ),
+        db=db,
+        name=given["name"],
+        engine_name=given["engine"],
+        public_url=public and public[1],
+        keep_secrets=given["keep_secrets"],
+        pass_when_full=given["pass_when_full"],
+        durable=given["durable"],
+        tell_all=as_json,
+    )
+    run_recording(options, Printer(options, as_json=as_json))
+
+
+def run_recording(options: RecordOptions, printer: Printer) -> None:
+    """Record until a signal comes; exits with 130 where it was asked to end at once."""
+    import asyncio
+
+    from scimproxy.app import Stop, record
+
+    async def until_stopped() -> Stopped:
+        return await record(options, printer, Stop())
+
+    stopped = asyncio.run(until_stopped())
+    if stopped.at_once:
+        click.get_current_context().exit(INTERRUPTED)
+
+
+def _public_path(text: str | None) -> str | None:
+    if text is None:
+        return None
+    if not text.startswith("/") or "?" in text or "#" in text:
+        raise UsageError(f"--public-path {text!r} is not a path", hint="write it like /scim/v2")
+    return text.rstrip("/")
+
+
+def _public_url(text: str | None) -> tuple[str, str] | None:
+    """Return the origin and the whole of a public URL."""
+    if text is None:
+        return None
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and not (parts.query or parts.fragment)
+        usable = usable and parts.username is None and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError(f"--public-url {text!r} is not a URL", hint="write it like https://example.ngrok.app")
+    return f"{parts.scheme}://{parts.netloc}", text.rstrip("/")
+
+
+class Printer:
+    """Tells the events of a recording: lines for a person, or JSON for a program."""
+
+    def __init__(
+        self, options: RecordOptions, *, as_json: bool, banner: Callable[[str, str], None] | None = None
+    ) -> None:
+        self._options = options
+        self._own_banner = banner
+        self._as_json = as_json
+        self._failures_told: set[str] = set()
+
+    def __call__(self, event: Event) -> None:
+        """Print an event."""
+        from scimproxy import app
+
+        if self._as_json:
+            self._print_json(event)
+        elif isinstance(event, app.Ready):
+            self._banner(event)
+        elif isinstance(event, app.Seen):
+            self._line(event.row)
+        elif isinstance(event, app.Skipped):
+            click.echo(f"          ... and {event.count:,} more, faster than one can read (scimproxy log)", err=True)
+        elif isinstance(event, app.Notice):
+            notice("warning", event.message, event.hint)
+        elif isinstance(event, app.Stopped):
+            self._summary(event)
+
+    # --- for a person ---
+
+    def _banner(self, ready: Ready) -> None:
+        from scimproxy.cli.terminal import plural, safe
+
+        options = self._options
+        if self._own_banner is not None:
+            self._own_banner(ready.url, f"{ready.db} (run {ready.run.id})")
+            return
+        public = public_base(options, ready)
+        rows = [
+            ("Listening", ready.url),
+            ("Target", str(options.engine.target)),
+            ("Database", f"{ready.db} (run {ready.run.id}, {safe(ready.run.name)})"),
+        ]
+        click.echo(err=True)
+        click.secho(f"scimproxy is recording with {ready.run.engine}.", bold=True, err=True)
+        for name, value in rows:
+            click.echo(f"  {name:<10}{value}", err=True)
+        click.echo(err=True)
+        if public is None:
+            click.echo(f"  Tunnel:   ngrok http {ready.listen.port}", err=True)
+            click.echo("  and paste the https URL that it shows, with the path, as", err=True)
+            public = f"https://YOUR-TUNNEL{options.engine.public_base}"
+        click.echo("    Okta      SCIM connector base URL", err=True)
+        click.echo("    Runscope  environment variable SCIMBaseURL", err=True)
+        click.echo(f"              {public}", err=True)
+        if options.keep_secrets:
+            notice("warning", "--keep-secrets: tokens and passwords are stored in the database as they come")
+        if ready.recovered:
+            verb = "was" if ready.recovered == 1 else "were"
+            marked = "it is marked" if ready.recovered == 1 else "they are marked"
+            notice(
+                "note",
+                f"{plural(ready.recovered, 'exchange')} {verb} in flight when the last recording stopped; "
+                f"{marked} aborted",
+            )
+        click.echo(err=True)
+        click.echo("  Ctrl-C stops in order; `scimproxy log --follow` shows this in another terminal.", err=True)
+        click.echo(err=True)
+
+    def _line(self, row: Row) -> None:
+        from scimproxy.cli.lines import exchange_line
+        from scimproxy.cli.terminal import safe
+
+        click.echo(exchange_line(row))
+        if row.failure is not None and self._is_news(row.failure.message):
+            click.secho(f"          {safe(row.failure.message)}", fg="red", err=True)
+
+    def _is_news(self, message: str) -> bool:
+        """Whether a failure's sentence was not told yet: they repeat with every request."""
+        if message in self._failures_told or len(self._failures_told) >= 100:
+            return False
+        self._failures_told.add(message)
+        return True
+
+    def _summary(self, stopped: Stopped) -> None:
+        from scimproxy.cli.terminal import duration, plural
+
+        click.echo(err=True)
+        count, taken = plural(stopped.exchanges, "exchange"), duration(stopped.seconds * 1000)
+        click.secho(f"Stopped ({stopped.reason}). Run {stopped.run_id}: {count} in {taken}.", bold=True, err=True)
+        for word, number in sorted(stopped.outcomes.items()):
+            click.echo(f"  {word:<12}{number:>8,}", err=True)
+        if stopped.lost:
+            notice("warning", f"{plural(stopped.lost, 'exchange')} passed without being recorded:")
+            for reason, number in stopped.lost_reasons.items():
+                click.echo(f"    {number:,} x {reason}", err=True)
+        if stopped.exchanges:
+            click.echo(f"  See them: scimproxy log {stopped.run_id}", err=True)
+
+    # --- for a program ---
+
+    def _print_json(self, event: Event) -> None:
+        from scimproxy import app
+        from scimproxy.cli.lines import exchange_json, iso
+        from scimproxy.cli.terminal import echo_json
+        from scimproxy.exchange import TunnelEvent
+
+        if isinstance(event, app.Ready):
+            echo_json(
+                {
+                    "event": "ready",
+                    "url": event.url,
+                    "listen": str(event.listen),
+                    "target": str(self._options.engine.target),
+                    "public_url": public_base(self._options, event),
+                    "run_id": event.run.id,
+                    "name": event.run.name,
+                    "engine": event.run.engine,
+                    "db": str(event.db),
+                    "recovered": event.recovered,
+                }
+            )
+        elif isinstance(event, app.Seen):
+            echo_json({"event": "exchange", **exchange_json(event.row)})
+        elif isinstance(event, app.Notice):
+            echo_json({"event": "notice", "message": event.message, "hint": event.hint})
+        elif isinstance(event, app.Stopped):
+            echo_json(
+                {
+                    "event": "stopped",
+                    "run_id": event.run_id,
+                    "reason": event.reason,
+                    "exchanges": event.exchanges,
+                    "failures": event.failures,
+                    "lost": event.lost,
+                    "seconds": round(event.seconds, 3),
+                }
+            )
+        elif isinstance(event, TunnelEvent):
+            echo_json(
+                {"event": "tunnel", "at": iso(event.at), "state": event.state, "url": event.url,
+                 "message": event.message}
+            )  # fmt: skip
+
+
+def public_base(options: RecordOptions, ready: Ready) -> str | None:
+    """Return the URL to paste: the tunnel's, with the path that clients use; None where no tunnel is known."""
+    url = ready.run.public_url
+    if url is None:
+        return None
+    path = options.engine.public_base
+    return url if path and url.endswith(path) else url + path
+
+
+def notice(kind: str, message: str, hint: str | None = None) -> None:
+    """Say something beside the data, on stderr."""
+    from scimproxy.cli.terminal import safe
+
+    click.echo(click.style(f"{kind.capitalize()}:", fg="yellow") + f" {safe(message)}", err=True)
+    if hint:
+        click.echo(f"  Hint: {safe(hint)}", err=True)

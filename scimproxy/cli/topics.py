@@ -1,0 +1,104 @@
+"""`scimproxy help`: pages about what many commands share; made from the tables that the code itself uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from scimproxy.errors import UsageError
+
+__all__ = ["TOPICS", "help_command"]
+
+
+def _filters() -> str:
+    from scimproxy.query import TERMS
+
+    lines = [
+        "The filter language, for `log --filter` and `search`.",
+        "",
+        "Words are joined by spaces and must all be true; a minus in front negates one; quotes",
+        'hold a text together. Example: op:patch status:4xx -client:curl "displayName"',
+        "",
+    ]
+    for term in TERMS:
+        lines.append(click.wrap_text(f"{term.name}:{term.form}", 78, "  ", "      "))
+        lines.append(f"      {term.meaning}; like {term.example}")
+    lines += ['  TEXT, "SOME TEXT"', "      URL, headers or decoded bodies hold this text; like bjensen"]
+    return "\n".join(lines)
+
+
+def _clients() -> str:
+    from scimproxy.clients import CLIENTS
+
+    lines = ["Who called, as `client:` of the filter language says it. A label is a claim, not a proof.", ""]
+    for client in CLIENTS:
+        lines += [f"  {client.label:<14}{client.name}", f"      {client.how}"]
+    return "\n".join(lines)
+
+
+def _formats() -> str:
+    from scimproxy.export import FORMATS
+
+    lines = ["What `scimproxy export --format` writes.", ""]
+    lines += [f"  {name:<8}{form.description}" for name, form in FORMATS.items()]
+    return "\n".join(lines)
+
+
+def _exit_codes() -> str:
+    return """\
+Exit codes of every command.
+
+  0    done
+  1    a check, a comparison or an assertion failed (doctor found a problem)
+  2    usage: an unknown option, or a value that cannot be used
+  3    could not run: the port is taken, the database is locked, full or damaged, a bad file
+  130  interrupted by Ctrl-C; what was recorded is written
+
+`up` and `log --follow` are ended by Ctrl-C or TERM: that is 0. A second Ctrl-C ends `up` without
+waiting for what is in flight: that is 130."""
+
+
+def _environment() -> str:
+    return """\
+Environment variables.
+
+  SCIMPROXY_DB      the database, in place of recordings/scimproxy.db
+  SCIMPROXY_TOKEN   bearer token of the SCIM server, for `doctor`
+  NGROK_AUTHTOKEN   token of the ngrok agent; `doctor` looks whether there is one
+  NO_COLOR          no colours
+  FORCE_COLOR       colours also where the output is no terminal
+  COLUMNS           width of tables where the output is no terminal (80)"""
+
+
+TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
+    "filters": ("the filter language of `log` and `search`", _filters),
+    "clients": ("the clients that are told apart", _clients),
+    "formats": ("the formats of `export`", _formats),
+    "exit-codes": ("what the exit codes say", _exit_codes),
+    "environment": ("the environment variables", _environment),
+}
+
+
+@click.command("help")
+@click.argument("topic", required=False)
+def help_command(topic: str | None) -> None:
+    """Explain TOPIC: filters, clients, formats, exit-codes or environment; or a command."""
+    if topic is None:
+        click.echo("Topics of `scimproxy help`:\n")
+        for name, (summary, _) in TOPICS.items():
+            click.echo(f"  {name:<12}  {summary}")
+        click.echo("\n`scimproxy COMMAND --help` explains a command.")
+        return
+    if topic in TOPICS:
+        click.echo(TOPICS[topic][1]())
+        return
+    context = click.get_current_context()
+    parent = context.parent
+    assert parent is not None
+    group = parent.command
+    assert isinstance(group, click.Group)
+    command = group.get_command(parent, topic)
+    if command is None:
+        raise UsageError(f"there is no topic {topic!r}", hint=f"topics: {', '.join(TOPICS)}; or a command's name")
+    click.echo(command.get_help(click.Context(command, info_name=topic, parent=parent)))

@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import ssl
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import factories
+import pytest
+import trustme
+from listeners import CONFIG, free_port, http, listener
+
+from scimproxy import doctor
+from scimproxy.doctor import Check, check_database, check_ngrok, check_port, check_target, check_versions, port_owner
+from scimproxy.proxy.engine import Address, Target
+from scimproxy.store import Store
+
+LISTEN = Address("127.0.0.1", 8080)
+
+
+def target(port: int, base_path: str = "/scim/v2", *, scheme: str = "http", host: str = "127.0.0.1") -> Target:
+    return Target(scheme, host, port, base_path)
+
+
+def examine(it: Target, token: str | None = None) -> list[Check]:
+    return list(check_target(it, listen=LISTEN, token=token))
+
+
+def worst(checks: list[Check]) -> Check:
+    return max(checks, key=lambda check: ["ok", "warn", "fail"].index(check.level))
+
+
+# --- the target
+
+
+def test_a_scim_server_is_fine() -> None:
+    with listener(lambda _: http(200, CONFIG)) as port:
+        checks = examine(target(port))
+    assert [(check.name, check.level) for check in checks] == [("target", "ok"), ("scheme", "ok"), ("scim", "ok")]
+
+
+def test_a_server_that_wants_credentials_is_fine() -> None:
+    with listener(lambda _: http(401)) as port:
+        without, with_token = examine(target(port)), examine(target(port), token="wrong")
+    assert worst(without).level == "ok"
+    assert "SCIMPROXY_TOKEN" in (without[-1].hint or "")
+    assert worst(with_token).level == "warn"
+
+
+def test_nobody_listens() -> None:
+    (check,) = examine(target(free_port()))
+    assert check.level == "fail"
+    assert "nothing answers" in check.message
+    assert "start your SCIM server" in (check.hint or "")
+
+
+def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(doctor.socket, "getaddrinfo", fails)
+    (check,) = examine(target(80, host="nowhere.invalid"))
+    assert "'nowhere.invalid' cannot be resolved" in check.message
+
+
+def test_a_name_that_is_none() -> None:
+    (check,) = examine(target(80, host="a" * 70 + ".example"))
+    assert check.level == "fail"
+
+
+def test_localhost_with_one_answering_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
+
+    def both(host: str, port: int, *given: Any, **named: Any) -> list[Any]:
+        if host != "localhost":
+            return resolve(host, port, *given, **named)
+        return [*resolve("::1", port, type=socket.SOCK_STREAM), *resolve("127.0.0.1", port, type=socket.SOCK_STREAM)]
+
+    with listener(lambda _: http(200, CONFIG)) as port:
+        monkeypatch.setattr(doctor.socket, "getaddrinfo", both)
+        check, *rest = examine(target(port, host="localhost"))
+    assert check.level == "warn"
+    assert "only 127.0.0.1 answers" in check.message
+    assert check.hint == f"write the address: http://127.0.0.1:{port}/scim/v2"
+    assert [it.level for it in rest] == ["ok", "ok"]
+
+
+def test_http_to_a_tls_port() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with listener(lambda _: http(200, CONFIG), tls=context) as port:
+        plain, secure = examine(target(port)), examine(target(port, scheme="https"))
+    assert plain[-1].hint == f"write TARGET as https://127.0.0.1:{port}/scim/v2"
+    assert "certificate" in secure[-1].message
+    assert "--upstream-ca" in (secure[-1].hint or "")
+
+
+def test_https_to_a_plain_port() -> None:
+    with listener(lambda _: http(200, CONFIG)) as port:
+        checks = examine(target(port, scheme="https"))
+    assert checks[-1].hint == f"write TARGET as http://127.0.0.1:{port}/scim/v2"
+
+
+def test_something_that_is_not_http() -> None:
+    with listener(lambda _: b"220 mail.example ESMTP\r\n\r\n") as port:
+        checks = examine(target(port))
+    assert "does not answer HTTP" in checks[-1].message
+
+
+@pytest.mark.parametrize(
+    ("base_path", "word"), [("", "is missing"), ("/scim/v2/scim/v2", "is doubled"), ("/other", "is not the server's")]
+)
+def test_the_base_path_is_found(base_path: str, word: str) -> None:
+    with listener(lambda path: http(200, CONFIG) if path == "/scim/v2/ServiceProviderConfig" else http(404)) as port:
+        check = examine(target(port, base_path))[-1]
+    assert check.level == "fail"
+    assert word in check.message
+    assert check.hint == f"write TARGET as http://127.0.0.1:{port}/scim/v2"
+
+
+def test_a_base_path_that_goes_too_far() -> None:
+    with listener(lambda path: http(401) if path == "/my/scim/ServiceProviderConfig" else http(404)) as port:
+        check = examine(target(port, "/my/scim/Users"))[-1]
+    assert check.hint == f"write TARGET as http://127.0.0.1:{port}/my/scim"
+
+
+def test_no_base_path_fits() -> None:
+    with listener(lambda _: http(404)) as port:
+        check = examine(target(port, "/nothing"))[-1]
+    assert check.level == "warn"
+
+
+@pytest.mark.parametrize(
+    ("location", "word"),
+    [
+        ("/scim/v2/ServiceProviderConfig/", "no slash at the end"),
+        ("https://127.0.0.1/scim/v2/ServiceProviderConfig", "with https"),
+        ("/login", "do not follow redirects"),
+    ],
+)
+def test_redirects(location: str, word: str) -> None:
+    with listener(lambda _: http(301, location=location)) as port:
+        check = examine(target(port))[-1]
+    assert check.level in {"warn", "fail"}
+    assert word in (check.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "level"),
+    [
+        (http(500), "fail"),
+        (http(200, b"<html>", media_type="text/html"), "fail"),
+        (http(200, b"{}", media_type="application/json"), "warn"),
+        (http(200, b"{}", media_type=""), "warn"),
+    ],
+)
+def test_answers_that_are_not_scim(answer: bytes, level: str) -> None:
+    with listener(lambda _: answer) as port:
+        assert examine(target(port))[-1].level == level
+
+
+def test_the_target_is_ourselves() -> None:
+    (check,) = examine(target(LISTEN.port, host="localhost"))
+    assert check.level == "fail"
+    assert "itself" in check.message
+
+
+# --- the port
+
+
+def test_a_free_port() -> None:
+    assert check_port(Address("127.0.0.1", free_port())).level == "ok"
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells who listens")
+def test_a_taken_port_and_by_whom() -> None:
+    with listener(lambda _: b"") as port:
+        check = check_port(Address("127.0.0.1", port))
+    assert check.level == "fail"
+    assert f"(pid {os.getpid()})" in check.message
+
+
+def test_who_listens_is_not_known_everywhere(tmp_path: Path) -> None:
+    assert port_owner(80, proc=tmp_path) is None
+    assert port_owner(free_port()) is None
+
+
+def test_a_port_that_needs_privileges(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refused)
+    assert "above 1023" in (check_port(Address("127.0.0.1", 80)).hint or "")
+
+
+# --- the database
+
+
+def recorded(path: Path) -> Path:
+    with Store.open(path) as store:
+        store.start_run(factories.run())
+        store.add(factories.exchange(answer={"id": "1"}))
+    return path
+
+
+def test_no_database_yet(tmp_path: Path) -> None:
+    (check,) = check_database(tmp_path / "recordings" / "a.db")
+    assert check.level == "ok"
+
+
+def test_a_sound_database(tmp_path: Path) -> None:
+    (check,) = check_database(recorded(tmp_path / "a.db"))
+    assert check.level == "ok"
+    assert "sound" in check.message
+
+
+def test_a_database_that_others_can_read(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a.db")
+    path.chmod(0o644)
+    assert worst(list(check_database(path))).hint == f"chmod 600 {path}"
+
+
+def test_something_else_than_a_database(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    path.write_text("no database, but long enough")
+    path.chmod(0o600)
+    (check,) = check_database(path)
+    assert check.level == "fail"
+    assert "not a SQLite database" in check.message
+
+
+def test_a_damaged_database(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a.db")
+    data = bytearray(path.read_bytes())
+    for page in range(4096, len(data), 4096):
+        data[page : page + 200] = b"\xff" * min(200, len(data) - page)
+    path.write_bytes(data)
+    checks = list(check_database(path))
+    assert worst(checks).level == "fail"
+
+
+def test_a_locked_database(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a.db")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        (check,) = check_database(path)
+    assert check.level == "fail"
+    assert "locked by another process" in check.message
+
+
+def test_a_folder_that_is_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
+    (check,) = check_database(tmp_path / "deep" / "a.db")
+    assert "not writable" in check.message
+
+
+def test_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_LEAST_FREE", 2**70)
+    assert next(iter(check_database(tmp_path / "a.db"))).name == "disk"
+
+
+# --- versions and ngrok
+
+
+def test_versions_of_this_machine() -> None:
+    assert [check.level for check in check_versions()] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("version", "level"), [("12.2.0", "ok"), ("12.1.9", "warn"), ("13.0", "warn"), ("x", "warn")]
+)
+def test_versions_of_mitmproxy(version: str, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.metadata, "version", lambda _: version)
+    assert list(check_versions())[-1].level == level
+
+
+def test_no_mitmproxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: str) -> str:
+        raise doctor.metadata.PackageNotFoundError
+
+    monkeypatch.setattr(doctor.metadata, "version", missing)
+    assert list(check_versions())[-1].level == "fail"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for name in ("PYNGROK_NGROK_PATH", "XDG_CONFIG_HOME", "NGROK_AUTHTOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "bin").mkdir()
+    return tmp_path
+
+
+def agent(path: Path, content: bytes = b"\x7fELF") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(0o700)
+    return path
+
+
+def test_no_ngrok(home: Path) -> None:
+    (check,) = check_ngrok(home)
+    assert check.level == "warn"
+
+
+def test_ngrok_without_a_token(home: Path) -> None:
+    found = agent(home / "bin" / "ngrok")
+    checks = list(check_ngrok(home))
+    assert checks[0].message == f"agent at {found}"
+    assert checks[1].level == "warn"
+
+
+def test_pyngroks_own_script_is_no_agent(home: Path) -> None:
+    agent(home / "bin" / "ngrok", b"#!/usr/bin/python\nfrom pyngrok import ngrok\n")
+    found = agent(home / ".config" / "ngrok" / "ngrok")
+    assert next(iter(check_ngrok(home))).message == f"agent at {found}"
+
+
+def test_nor_is_what_lies_beside_python(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent(home / "bin" / "ngrok")
+    monkeypatch.setattr(sys, "executable", str(home / "bin" / "python"))
+    assert next(iter(check_ngrok(home))).level == "warn"
+
+
+def test_an_agent_that_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = agent(home / "else" / "agent", b"#!/bin/sh\n")
+    monkeypatch.setenv("PYNGROK_NGROK_PATH", str(named))
+    assert next(iter(check_ngrok(home))).message == f"agent at {named}"
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("version: 3\nagent:\n  authtoken: 2abcSECRET\n", "ok"),
+        ("authtoken: '2abcSECRET'\n", "ok"),
+        ("version: 3\nagent:\n  authtoken:\n", "warn"),
+        ("# authtoken: 2abcSECRET\n", "warn"),
+    ],
+)
+def test_a_token_in_the_configuration_is_never_shown(text: str, level: str, home: Path) -> None:
+    agent(home / "bin" / "ngrok")
+    (home / ".config" / "ngrok").mkdir(parents=True)
+    (home / ".config" / "ngrok" / "ngrok.yml").write_text(text)
+    checks = list(check_ngrok(home))
+    assert checks[-1].level == level
+    assert "SECRET" not in repr(checks)
+
+
+def test_a_token_in_the_environment_is_never_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NGROK_AUTHTOKEN", "2abcSECRET")
+    checks = list(check_ngrok(home))
+    assert checks[-1] == Check("ngrok token", "ok", "in NGROK_AUTHTOKEN")
+    assert "SECRET" not in repr(checks)
+
+
+def test_everything_in_order(tmp_path: Path, home: Path) -> None:
+    with listener(lambda _: http(200, CONFIG)) as port:
+        names = [
+            check.name
+            for check in doctor.examine(
+                target=target(port), db=tmp_path / "a.db", listen=Address("127.0.0.1", free_port()), home=home
+            )
+        ]
+    assert names == ["target", "scheme", "scim", "port", "database", "python", "mitmproxy", "ngrok"]
