@@ -9,7 +9,7 @@ No `repr` shows a secret: header values on the secret list, targets with credent
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -74,10 +74,11 @@ class Headers:
     Names are compared without case (RFC 9110 section 5.1). Iterating gives `(name, value)` pairs.
     """
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_index", "_pairs")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._pairs = tuple((name, value) for name, value in pairs)
+        self._pairs = tuple([(name, value) for name, value in pairs])
+        self._index: dict[str, tuple[str, ...]] | None = None
 
     @classmethod
     def from_raw(cls, pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -89,22 +90,30 @@ class Headers:
         """All fields, in order."""
         return self._pairs
 
+    @property
+    def by_name(self) -> Mapping[str, tuple[str, ...]]:
+        """The values of each field by its lower-case name; made once, because engines ask many times."""
+        index = self._index
+        if index is None:
+            index = {}
+            for name, value in self._pairs:
+                lowered = name.lower()
+                index[lowered] = (*index[lowered], value) if lowered in index else (value,)
+            self._index = index
+        return index
+
     def raw(self) -> tuple[tuple[bytes, bytes], ...]:
         """Return the bytes of the wire."""
         return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in self._pairs)
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of a field, or the default."""
-        wanted = name.lower()
-        for have, value in self._pairs:
-            if have.lower() == wanted:
-                return value
-        return default
+        values = self.by_name.get(name.lower())
+        return default if values is None else values[0]
 
     def get_all(self, name: str) -> tuple[str, ...]:
         """Return every value of a field, in order."""
-        wanted = name.lower()
-        return tuple(value for have, value in self._pairs if have.lower() == wanted)
+        return self.by_name.get(name.lower(), ())
 
     def without(self, *names: str) -> Headers:
         """Return headers that lack these fields."""
@@ -137,7 +146,7 @@ class Headers:
         return len(self._pairs)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
+        return isinstance(name, str) and name.lower() in self.by_name
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Headers) and self._pairs == other._pairs
