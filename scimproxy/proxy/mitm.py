@@ -24,13 +24,14 @@ from mitmproxy.proxy.layers import tls as tls_layers
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import ConnectionIO, LiveConnectionHandler
 from mitmproxy.tls import TlsData
+from OpenSSL import SSL
 
 from scimproxy.errors import EngineError, ScimproxyError, StoreError
 from scimproxy.exchange import Failure, State
 from scimproxy.proxy import answers
 from scimproxy.proxy.engine import Address, EngineOptions, Recorder
 from scimproxy.proxy.forwarding import Tap, caller_of
-from scimproxy.proxy.mitm_details import Note, tls_connection, tls_failure, tls_problem
+from scimproxy.proxy.mitm_details import Note, tls_connection, tls_context, tls_failure
 from scimproxy.proxy.mitm_events import ClientHead, TimedOut, Wait
 from scimproxy.proxy.mitm_layers import ReverseLayer
 from scimproxy.proxy.mitm_stream import Stream
@@ -51,6 +52,7 @@ class MitmEngine:
         self.recorder = recorder
         self.stopping = False
         self.mitm_options = Options()
+        self.tls: SSL.Context | None = None
         self.handlers: dict[_Handler, asyncio.Task[None]] = {}
         self.flying: dict[str, Passage] = {}
         self._landed = asyncio.Event()
@@ -64,9 +66,8 @@ class MitmEngine:
         Raises:
             EngineError: the port is taken or forbidden, or --upstream-ca cannot be read.
         """
-        problem = tls_problem(self.options)
-        if problem is not None:
-            raise problem
+        if self.options.target.scheme == "https":
+            self.tls = tls_context(self.options)
         self._failure = asyncio.get_running_loop().create_future()
         host, port = self.options.listen_host, self.options.listen_port
         try:
@@ -344,7 +345,8 @@ class _Handler(LiveConnectionHandler):
     def _start_tls(self, data: TlsData) -> None:
         note = self.note(data.conn)
         note.tls_began_m = self.now()
-        data.ssl_conn = tls_connection(note, self.options)
+        assert self.engine.tls is not None
+        data.ssl_conn = tls_connection(self.engine.tls, note, self.options)
         self.loop.call_later(self.options.connect_timeout_s, self._tls_too_slow, note)
 
     def _tls_too_slow(self, note: Note) -> None:

@@ -11,14 +11,13 @@ import ipaddress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal, cast
 
+import certifi
 import OpenSSL.crypto
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from mitmproxy import connection as mitm
-from mitmproxy.net import tls as net_tls
 from OpenSSL import SSL
 
 from scimproxy.errors import EngineError
@@ -27,7 +26,7 @@ from scimproxy.proxy import answers
 from scimproxy.proxy.engine import EngineOptions
 from scimproxy.proxy.passage import Link
 
-__all__ = ["Note", "certificate", "tls_connection", "tls_failure", "tls_problem"]
+__all__ = ["Note", "certificate", "tls_connection", "tls_context", "tls_failure"]
 
 
 @dataclass(slots=True, eq=False)
@@ -139,20 +138,6 @@ def _names(cert: x509.Certificate) -> tuple[str, ...]:
 # -- TLS to the upstream ------------------------------------------------------------------------------------------
 
 
-def tls_problem(options: EngineOptions) -> EngineError | None:
-    """Return why the TLS settings cannot be used; None where they can, or are not needed."""
-    if options.target.scheme != "https":
-        return None
-    try:
-        _context(options.upstream_ca, insecure=options.insecure_upstream)
-    except (RuntimeError, OSError) as exc:
-        return EngineError(
-            f"the certificates in {options.upstream_ca} cannot be read: {exc}",
-            hint="--upstream-ca wants a PEM file with one or more CA certificates",
-        )
-    return None
-
-
 def _collect(conn: SSL.Connection, cert: OpenSSL.crypto.X509, _errno: int, _depth: int, ok: int) -> bool:
     """Keep every certificate that the check looks at, so that a failed one can be told in words; judge nothing."""
     seen = conn.get_app_data()
@@ -162,28 +147,33 @@ def _collect(conn: SSL.Connection, cert: OpenSSL.crypto.X509, _errno: int, _dept
     return bool(ok)
 
 
-def _context(ca: Path | None, *, insecure: bool) -> SSL.Context:
-    verify = net_tls.Verify.VERIFY_NONE if insecure else net_tls.Verify.VERIFY_PEER
-    context = net_tls.create_proxy_server_context(
-        method=net_tls.Method.TLS_CLIENT_METHOD,
-        min_version=net_tls.Version.TLS1_2,
-        max_version=net_tls.Version.UNBOUNDED,
-        cipher_list=None,
-        ecdh_curve=None,
-        verify=verify,
-        ca_path=None,
-        ca_pemfile=str(ca) if ca is not None else None,
-        client_cert=None,
-        legacy_server_connect=insecure,
-    )
-    context.set_verify(verify.value, _collect)
+def tls_context(options: EngineOptions) -> SSL.Context:
+    """Return the TLS settings for the upstream: our own authorities where given, else the system's and certifi's.
+
+    Raises:
+        EngineError: the file of --upstream-ca cannot be used.
+    """
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_verify(SSL.VERIFY_NONE if options.insecure_upstream else SSL.VERIFY_PEER, _collect)
+    if options.upstream_ca is None:
+        context.set_default_verify_paths()
+        context.load_verify_locations(certifi.where())
+        return context
+    try:
+        context.load_verify_locations(str(options.upstream_ca))
+    except SSL.Error as exc:
+        raise EngineError(
+            f"no CA certificate can be read from {options.upstream_ca}",
+            hint="--upstream-ca wants a PEM file with one or more CA certificates",
+        ) from exc
     return context
 
 
-def tls_connection(note: Note, options: EngineOptions) -> SSL.Connection:
+def tls_connection(context: SSL.Context, note: Note, options: EngineOptions) -> SSL.Connection:
     """Return the TLS side of a connection to the upstream, checking its certificate against TARGET's host."""
     host = options.target.host
-    ssl_conn = SSL.Connection(_context(options.upstream_ca, insecure=options.insecure_upstream))
+    ssl_conn = SSL.Connection(context)
     ssl_conn.set_app_data(note.seen_certificates)
     ssl_conn.set_alpn_protos([b"http/1.1"])
     if not _is_address(host):
