@@ -176,7 +176,7 @@ class Reader:
         found = self._next()
         if found in {")", "]"}:
             return self.fault(f"This {found} closes nothing")
-        return self.fault(f"Expected and, or, or the end of the {self._what}, found {self._shown()}")
+        return self.fault(f"Expected and, or, or the end of the {self._what}, found {self.shown()}")
 
     def at_end(self) -> bool:
         """Whether nothing is left but spaces."""
@@ -189,6 +189,10 @@ class Reader:
             self.position += 1
         return self.position - start
 
+    def follows(self, character: str) -> bool:
+        """Whether this character comes next."""
+        return self.text.startswith(character, self.position)
+
     def take(self, character: str) -> bool:
         """Step over a character if it comes next."""
         if self._next() != character:
@@ -199,7 +203,8 @@ class Reader:
     def _next(self) -> str:
         return self.text[self.position : self.position + 1]
 
-    def _shown(self) -> str:
+    def shown(self) -> str:
+        """Return what comes next, for a message."""
         if self.at_end():
             return f"the end of the {self._what}"
         word = self._word() or self._next()
@@ -285,7 +290,7 @@ class Reader:
         if self.at_end():
             raise self.fault(f"This {self.text[start]} is never closed by a {bracket}", start)
         if not self.take(bracket):
-            raise self.fault(f"Expected and, or, or {bracket}, found {self._shown()}")
+            raise self.fault(f"Expected and, or, or {bracket}, found {self.shown()}")
         self._depth -= 1
 
     def _condition(self, path: AttributePath) -> Comparison | Present:
@@ -312,7 +317,7 @@ class Reader:
             return self.fault(f"Expected an operator after {path}: {known}", end)
         if self._next() == "[":
             return self.fault(f"No space may stand between {path} and the square bracket")
-        return self.fault(f"Expected a space and an operator ({known}) after {path}, found {self._shown()}")
+        return self.fault(f"Expected a space and an operator ({known}) after {path}, found {self.shown()}")
 
     # -- names and values -----------------------------------------------------------------------------------
 
@@ -320,7 +325,7 @@ class Reader:
         """Read a name without a URN and without a dot."""
         found = _NAME.match(self.text, self.position)
         if not found:
-            raise self.fault(f"Expected the name of {what}, found {self._shown()}")
+            raise self.fault(f"Expected the name of {what}, found {self.shown()}")
         self.position = found.end()
         return found.group()
 
@@ -329,7 +334,7 @@ class Reader:
         start = self.position
         found = _PATH.match(self.text, start)
         if not found:
-            raise self.fault(f"Expected the name of an attribute, found {self._shown()}")
+            raise self.fault(f"Expected the name of an attribute, found {self.shown()}")
         schema, colon, _ = found.group().rpartition(":")
         self.position += len(schema) + len(colon)
         name = self.name("an attribute")
@@ -353,10 +358,8 @@ class Reader:
         if word[:1] in {"'", "`", "\u2018", "\u201c", "\u201d", "\u201e"}:
             raise self.fault('A string stands in straight double quotes, as in "bjensen"')
         if word:
-            raise self.fault(
-                f'Expected a value, found {self._shown()}: text stands in double quotes, as in "bjensen"'
-            )
-        raise self.fault(f"Expected a value, found {self._shown()}")
+            raise self.fault(f'Expected a value, found {self.shown()}: text stands in double quotes, as in "bjensen"')
+        raise self.fault(f"Expected a value, found {self.shown()}")
 
     def _string(self) -> str:
         start = self.position
