@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import os
 import signal
+import socket
 import threading
 import time
 from collections import deque
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from scimproxy.proxy.engine import Recorder as RecorderContract
 
 __all__ = ["Event", "Notice", "Ready", "RecordOptions", "Seen", "Skipped", "Stop", "Stopped", "record"]
-
-_log = logging.getLogger(__name__)
 
 _TOLD_EVERY_S = 0.05
 _BATCH = 200
@@ -186,6 +185,18 @@ def engine_maker(name: str) -> Callable[[EngineOptions, RecorderContract], Engin
     from scimproxy.proxy.mitm import MitmEngine  # noqa: PLC0415 - mitmproxy takes half a second to import
 
     return MitmEngine
+
+
+def _why(exc: Exception) -> str:
+    """Say in words why a connection was not made; asyncio's own texts are Python."""
+    if isinstance(exc, TimeoutError):
+        return "no answer"
+    if isinstance(exc, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(exc, socket.gaierror):
+        return "the name cannot be resolved"
+    number = getattr(exc, "errno", None)
+    return os.strerror(number).lower() if number else "no connection"
 
 
 class _Recording:
@@ -387,9 +398,8 @@ class _Recording:
             writer.close()
             await writer.wait_closed()
         except (OSError, UnicodeError) as exc:
-            why = "no answer" if isinstance(exc, TimeoutError) else getattr(exc, "strerror", None) or str(exc)
             self._notice(
-                f"nothing answers at {target.origin} yet ({why.lower()})",
+                f"nothing answers at {target.origin} yet ({_why(exc)})",
                 "start your SCIM server; until then clients get 502, and that is recorded too",
             )
 

@@ -12,6 +12,7 @@ from scimproxy.cli.options import db_option, json_option, open_reader, resolve_r
 
 if TYPE_CHECKING:
     from scimproxy.cli.terminal import Cell
+    from scimproxy.exchange import Run
     from scimproxy.query import Query
     from scimproxy.store import Reader, Row
 
@@ -30,7 +31,7 @@ def runs_command(*, db: Path, limit: int, as_json: bool) -> None:
     A run is what made exchanges: a recording, an import, the demo.
     """
     from scimproxy.cli.lines import run_json
-    from scimproxy.cli.terminal import Column, echo_json, moment, table
+    from scimproxy.cli.terminal import Column, echo_json, table
 
     with open_reader(db) as reader:
         runs = reader.runs(newest_first=True)[:limit][::-1]
@@ -41,28 +42,26 @@ def runs_command(*, db: Path, limit: int, as_json: bool) -> None:
     if not runs:
         click.echo("No runs yet. Record one with `scimproxy up TARGET`, or see `scimproxy demo`.", err=True)
         return
+    any_lost = any(run.lost for run in runs)
     columns = [
         Column("RUN", "right"),
         Column("KIND"),
         Column("STARTED"),
         Column("EXCHANGES", "right"),
-        Column("LOST", "right"),
+        *([Column("LOST", "right")] if any_lost else []),
         Column("NAME", flexible=True),
         Column("TARGET", flexible=True),
     ]
-    rows: list[list[Cell]] = [
-        [
-            str(run.id),
-            run.kind,
-            moment(run.started_at),
-            f"{run.exchange_count or 0:,}",
-            (str(run.lost), "red") if run.lost else "",
-            run.name,
-            run.target or "",
-        ]
-        for run in runs
-    ]
-    table(columns, rows)
+    table(columns, [_run_cells(run, with_lost=any_lost) for run in runs])
+
+
+def _run_cells(run: Run, *, with_lost: bool) -> list[Cell]:
+    from scimproxy.cli.terminal import moment
+
+    lost: list[Cell] = [(str(run.lost), "red") if run.lost else ""] if with_lost else []
+    name = "" if run.target is not None and run.name in run.target else run.name  # named after its target
+    started = moment(run.started_at)[:16]
+    return [str(run.id), run.kind, started, f"{run.exchange_count or 0:,}", *lost, name, run.target or ""]
 
 
 @click.command("log")

@@ -75,7 +75,10 @@ class LazyGroup(click.Group):
             ctx.color = False
         elif os.environ.get("FORCE_COLOR"):
             ctx.color = True
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # here, because click's own handling of it ends with 1
+            _reader_gone()
 
     def main(
         self,
@@ -91,7 +94,10 @@ class LazyGroup(click.Group):
         with errors_told():
             # Like click's own: an int is an exit code (of `--help`, of ctx.exit), anything else is success.
             result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-            sys.stdout.flush()
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:
+                _reader_gone()
         sys.exit(result if isinstance(result, int) else 0)
 
 
@@ -109,8 +115,6 @@ def errors_told() -> Iterator[None]:
     except (KeyboardInterrupt, click.Abort, EOFError):
         click.echo("Interrupted.", err=True)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        _reader_gone()
 
 
 def _say(error: ScimproxyError) -> None:

@@ -201,5 +201,8 @@ def facts(title: str, values: Mapping[str, str | None]) -> None:
         return
     click.secho(title, bold=True)
     longest = max(len(name) for name in known)
+    indent = " " * (longest + 4)
     for name, value in known.items():
-        click.echo(f"  {name:<{longest}}  {safe(value)}")
+        text = f"  {name:<{longest}}  {safe(value)}"
+        # A text without spaces (an id, a URL) stays whole: it is there to be copied.
+        click.echo(text if len(text) <= terminal_width() else click.wrap_text(text, terminal_width(), "", indent))
