@@ -125,8 +125,8 @@ class Upstream:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None
 
-    async def start(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
-        self._server = await asyncio.start_server(self._serve, host, 0, ssl=tls)
+    async def start(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None, port: int = 0) -> None:
+        self._server = await asyncio.start_server(self._serve, host, port, ssl=tls)
         self.host, self.port = self._server.sockets[0].getsockname()[:2]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
