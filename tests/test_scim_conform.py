@@ -91,6 +91,7 @@ def test_a_dialect_may_do_without_schemas() -> None:
         ({"emails": [{"value": "a", "primary": True}, {"value": "b", "primary": True}]}, "emails"),
         ({"x509Certificates": [{"value": "not base64!"}]}, "x509Certificates[0].value"),
         ({"x509Certificates": [{"value": 1}]}, "x509Certificates[0].value"),
+        ({"x509Certificates": [{"value": "TUlJ", "primary": True}, 7]}, "x509Certificates[1]"),
         ({"profileUrl": 1}, "profileUrl"),
         ({ENTERPRISE: "x"}, ENTERPRISE),
         ({ENTERPRISE: {"employeeNumber": 701984}}, "employeeNumber"),

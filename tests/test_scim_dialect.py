@@ -76,6 +76,7 @@ def test_texts_can_be_replaced_one_by_one() -> None:
 
 
 def test_types_are_found_by_endpoint() -> None:
+    assert [schema.name for schema in USERS.schemas] == ["User", "EnterpriseUser"]
     assert DEFAULT_DIALECT.type_at("/users") is USERS
     assert DEFAULT_DIALECT.type_at("/Groups") is GROUPS
     assert DEFAULT_DIALECT.type_at("/Other") is None

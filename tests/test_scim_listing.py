@@ -129,6 +129,7 @@ def test_queries_of_messages() -> None:
     assert Query.of_message({"SCHEMAS": [SEARCH_REQUEST]}) == Query()
     for wrong in (
         {"schemas": "x"},
+        {"schemas": []},
         {"filter": 1},
         {"sortBy": []},
         {"count": 1.5},

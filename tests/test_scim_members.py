@@ -10,13 +10,19 @@ from scimproxy.scim.members import Members, settled
 
 def test_members_are_named_once_by_value_or_reference() -> None:
     given = [{"value": "a", "display": "A"}, {"$ref": "https://x/Users/b/"}, {"value": "a", "type": "User"}]
-    assert settled(given, own_id="g", exists=lambda _: True) == [{"value": "a", "display": "A"}, {"value": "b"}]
+    assert settled(given, own_id="g", described=lambda _: {}) == [{"value": "a", "display": "A"}, {"value": "b"}]
+
+
+def test_what_the_server_says_anyway_is_not_kept() -> None:
+    own = {"type": "User", "display": "A"}
+    given = [{"value": "a", "display": "A", "type": "User"}, {"value": "b", "display": "Other", "type": "User"}]
+    assert settled(given, own_id="g", described=lambda _: own) == [{"value": "a"}, {"value": "b", "display": "Other"}]
 
 
 @pytest.mark.parametrize("member", [{"display": "nobody"}, {"value": "g"}, {"value": "ghost"}])
 def test_impossible_members_are_refused(member: dict[str, str]) -> None:
     with pytest.raises(Refusal) as caught:
-        settled([{"value": "a"}, member], own_id="g", exists=lambda one: one in {"a", "g"})
+        settled([{"value": "a"}, member], own_id="g", described={"a": {}, "g": {}}.get)
     assert (caught.value.status, caught.value.scim_type) == (400, "invalidValue")
     assert "members[1]" in caught.value.detail
 

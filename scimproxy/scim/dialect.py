@@ -103,6 +103,8 @@ class Dialect:
 
     patch_answer: Literal["resource", "empty"] = "resource"
     """PATCH answers 200 with the resource, or 204 (RFC 7644 section 3.5.2 allows both)."""
+    replace_creates: bool = False
+    """Whether `replace` adds what its filter does not find, as Entra ID expects; the RFC says noTarget."""
     delete: Literal["remove", "deactivate"] = "remove"
     """DELETE removes (RFC 7644 section 3.6), or only sets `active` to false (soft delete)."""
     me: Literal["alias", "redirect", "unsupported"] = "alias"

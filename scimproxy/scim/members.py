@@ -13,8 +13,11 @@ from scimproxy.scim.dialect import Json, Refusal
 __all__ = ["Members", "settled"]
 
 
-def settled(members: list[Json], *, own_id: str, exists: Callable[[str], bool]) -> list[Json]:
+def settled(members: list[Json], *, own_id: str, described: Callable[[str], Json | None]) -> list[Json]:
     """Return the members of a group as they are kept: each once, named by `value`; a lone `$ref` gives it.
+
+    `described` tells what the server itself says of an id, None if there is no such thing. What a client only
+    repeats of that is not kept.
 
     Raises:
         Refusal: 400 invalidValue: nobody is named, or nobody that exists, or the group itself.
@@ -26,9 +29,10 @@ def settled(members: list[Json], *, own_id: str, exists: Callable[[str], bool]) 
             raise Refusal(400, f"members[{index}] has no value", "invalidValue")
         if value == own_id:
             raise Refusal(400, f"members[{index}]: a group cannot be its own member", "invalidValue")
-        if not exists(value):
+        own = described(value)
+        if own is None:
             raise Refusal(400, f"members[{index}]: there is no resource {value}", "invalidValue")
-        kept = {key: inner for key, inner in member.items() if key not in {"$ref", "value"}}
+        kept = {key: inner for key, inner in member.items() if key not in {"$ref", "value"} and own.get(key) != inner}
         made.setdefault(value, {"value": value, **kept})
     return list(made.values())
 
