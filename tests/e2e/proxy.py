@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,16 +28,30 @@ class Proxy:
             env={**os.environ, **(env or {})},
         )
         self.events: list[dict[str, Any]] = []
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.ready = self.wait_for("ready")
         self.url: str = self.ready["url"]
         self.port = int(self.url.split("/")[2].rpartition(":")[2])
 
-    def wait_for(self, kind: str) -> dict[str, Any]:
-        """Read events until one of this kind comes."""
+    def _read(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
-            event = json.loads(line)
-            self.events.append(event)
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _next(self) -> dict[str, Any] | None:
+        line = self._lines.get(timeout=60)
+        if line is None:
+            return None
+        event: dict[str, Any] = json.loads(line)
+        self.events.append(event)
+        return event
+
+    def wait_for(self, kind: str) -> dict[str, Any]:
+        """Read events until one of this kind comes."""
+        while (event := self._next()) is not None:
             if event["event"] == kind:
                 return event
         raise AssertionError(f"scimproxy ended before {kind!r}:\n{self.errors.read_text(encoding='utf-8')}")
@@ -44,21 +60,23 @@ class Proxy:
         """Ask it to stop, read what it still says, and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(sign)
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self.events.append(json.loads(line))
-        self.process.stdout.close()
+        while self._next() is not None:
+            pass
         code = self.process.wait(30)
-        self._err.close()
+        self._close()
         return code
+
+    def _close(self) -> None:
+        self._reader.join(10)
+        if self.process.stdout:
+            self.process.stdout.close()
+        self._err.close()
 
     def kill(self) -> None:
         """End it with KILL, as a crash would."""
         self.process.kill()
         self.process.wait(10)
-        if self.process.stdout:
-            self.process.stdout.close()
-        self._err.close()
+        self._close()
 
     def __enter__(self) -> Self:
         return self

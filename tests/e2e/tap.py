@@ -38,6 +38,7 @@ class Tap:
         self.upstream_port = port
         self.port = 0
         self.talks: list[Talk] = []
+        self._writers: list[asyncio.StreamWriter] = []
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -63,17 +64,24 @@ class Tap:
         self._ready.set()
         await self._stop.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talk = Talk()
         self.talks.append(talk)
+        self._writers.append(writer)
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         except OSError:
             writer.close()
             return
+        self._writers.append(up_writer)
         await asyncio.gather(
             self._pump(reader, up_writer, talk.sent),
             self._pump(up_reader, writer, talk.received),

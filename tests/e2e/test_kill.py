@@ -27,7 +27,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        body = ('{"schemas": ["x"], "id": "%s"}' % self.path.rpartition("/")[2]).encode()
+        body = b'{"schemas": ["x"], "id": "%b"}' % self.path.rpartition("/")[2].encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/scim+json")
         self.send_header("Content-Length", str(len(body)))
