@@ -174,12 +174,26 @@ def decode(content: Content, headers: Headers, *, limit: int = LIMIT) -> Decoded
         decoder = _DECODERS.get(name)
         if decoder is None:
             return Decoded(data[:limit], encoding, f"content coding {name!r} is not known")
-        data, problem = decoder(data, limit)
+        coded = data
+        data, problem = decoder(coded, limit)
+        if problem is not None and _readable(coded):
+            return Decoded(coded[:limit], encoding, f"content is not {name} but readable, and shown as it came")
         if problem is not None:
             if content.truncated and problem == "ends too early":
                 problem = "is cut in the recording"
             return Decoded(data, encoding, f"{name} content {problem}")
     return Decoded(data, encoding)
+
+
+def _readable(data: bytes) -> bool:
+    """Whether bytes that should be coded are JSON or markup as they stand: a wrong header, or an import."""
+    if data.lstrip()[:1] not in {b"{", b"[", b"<"}:
+        return False
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _too_long(data: bytes, limit: int) -> str | None:

@@ -9,6 +9,7 @@ Pure; the recorder and the importers call it before the store. Bodies are `secre
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -84,6 +85,7 @@ _HINTS = (
     "credential",
 )
 _CODED_LETTER = re.compile(r"%(?:4[1-9a-f]|[5-7])", re.IGNORECASE)
+_EXTRA_URL = re.compile(r'https?://[^\s"\\]+')
 _PATH_PAIR = re.compile(r"(?<=;)([^=;/]{1,100})=([^;/]*)")
 _USERINFO = re.compile(r"(?<=//)([^/?#@\s]*)@")
 
@@ -266,10 +268,13 @@ def _userinfo(match: re.Match[str], keep: Keep) -> str:
     return f"{user}:{keep(unquote(password))}@" if colon and password else f"{keep(unquote(info))}@"
 
 
+def _secret_parameter(name: str) -> bool:
+    return name.lower() in SECRET_PARAMETERS or _SECRET_NAME.search(name) is not None
+
+
 def _pair(name: str, value: str, keep: Keep) -> str:
     """Return `name=value` with a secret value replaced; a `;` may part further pairs."""
-    bare = unquote_plus(name).lower()
-    if bare in SECRET_PARAMETERS or _SECRET_NAME.search(bare):
+    if _secret_parameter(unquote_plus(name)):
         secret = unquote_plus(value)
         return f"{name}={value if not secret or is_fingerprint(secret) else keep(secret)}"
     if "passw" in value.lower() or "%" in value:
@@ -363,11 +368,29 @@ def _rest(exchange: Exchange, keep: Keep, found: dict[str, str]) -> dict[str, An
     if exchange.note:
         changes["note"] = _url_text(exchange.note, keep)
     if exchange.extra:
-        changes["extra"] = tuple((name, _json_text(text, keep)) for name, text in exchange.extra)
+        changes["extra"] = tuple((name, _extra(name, text, keep)) for name, text in exchange.extra)
     return changes
 
 
-def _json_text(text: str, keep: Keep) -> str:
+def _extra(name: str, text: str, keep: Keep) -> str:
+    """Redact a member of an imported file: JSON, and in HAR often a list of names and values."""
+    part = name.rpartition(".")[2]
+    if part in {"headers", "cookies", "queryString", "params"}:
+        pairs = json.loads(text)
+        for pair in pairs if isinstance(pairs, list) else ():
+            if isinstance(pair, dict) and isinstance(pair.get("name"), str) and isinstance(pair.get("value"), str):
+                pair["value"] = _listed(part, pair["name"], pair["value"], keep)
+        safe_text = json.dumps(pairs)
+        text = text if json.loads(text) == pairs else safe_text
     data = text.encode("utf-8", "surrogatepass")
     safe = edited(data, keep) if suspicious(data) else data
-    return text if safe is data else safe.decode("utf-8", "surrogatepass")
+    text = text if safe is data else safe.decode("utf-8", "surrogatepass")
+    return _EXTRA_URL.sub(lambda match: redact_target(match[0], keep), text)
+
+
+def _listed(part: str, name: str, value: str, keep: Keep) -> str:
+    if part == "cookies":
+        return _whole(value, keep)
+    if part == "headers":
+        return redact_headers(Headers([(name, value)]), keep).pairs[0][1]
+    return _whole(value, keep) if _secret_parameter(name) else value

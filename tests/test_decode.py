@@ -101,6 +101,13 @@ def test_damage_in_the_middle_keeps_the_beginning() -> None:
     assert noise.startswith(found.data) and found.data and "damaged" in (found.problem or "")
 
 
+@pytest.mark.parametrize("name", ENCODERS)
+def test_readable_text_under_a_wrong_header_is_shown(name: str) -> None:
+    found = decode(Content.of(b' {"a": 1}'), coded(name))
+    assert found.data == b' {"a": 1}' and "shown as it came" in (found.problem or "")
+    assert decode(Content.of(b"{\xff"), coded("gzip")).data == b""
+
+
 def test_members_and_frames_follow_each_other() -> None:
     assert decode(Content.of(gzip.compress(b"a") + gzip.compress(b"b") + b"\0\0"), coded("gzip")).data == b"ab"
     zstd = ENCODERS["zstd"]

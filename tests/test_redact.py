@@ -197,6 +197,27 @@ def test_the_other_fields() -> None:
     assert redact(safe) == (safe, {})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("entry.request.cookies", [{"name": "a", "value": SECRET, "path": "/"}], True),
+        ("entry.request.headers", [{"name": "authorization", "value": f"Bearer {SECRET}"}], True),
+        ("entry.request.queryString", [{"name": "token", "value": SECRET}], True),
+        ("entry.request.postData.params", [{"name": "client_secret", "value": SECRET}], True),
+        ("entry._initiator", {"url": f"https://h/?token={SECRET}", "b": 1}, True),
+        ("entry.request.queryString", [{"name": "a", "value": "b+ c"}, {"name": 1}, 2], False),
+        ("entry.request.headers", {"name": 1}, False),
+    ],
+)
+def test_members_of_imported_files(name: str, value: object, kept: bool) -> None:
+    made = exchange(extra=((name, json.dumps(value)),))
+    safe, found = redact(made)
+    assert SECRET.encode() not in stored(safe) and bool(found) is kept
+    assert redact(safe) == (safe, {})
+    assert (safe is made) is not kept
+    json.loads(safe.extra[0][1])
+
+
 def test_nothing_to_do_in_any_field() -> None:
     made = exchange(
         request=replace(request(), trailers=Headers()),
