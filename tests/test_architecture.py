@@ -40,6 +40,9 @@ PURE_ROOMS = (
     "query",
     "scim",
     "proxy.forwarding",
+    "proxy.answers",
+    "proxy.locations",
+    "proxy.passage",
 )
 
 TABLE: dict[str, Row] = {
@@ -62,7 +65,16 @@ TABLE: dict[str, Row] = {
     "scimproxy.proxy": Row(),
     "scimproxy.proxy.engine": Row(ours=("exchange", "errors")),
     "scimproxy.proxy.forwarding": Row(ours=("exchange", "errors", "decode", "proxy.engine"), pure=True),
-    "scimproxy.proxy.mitm": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy", "cryptography")),
+    "scimproxy.proxy.answers": Row(ours=("exchange", "errors", "proxy.engine"), pure=True),
+    "scimproxy.proxy.locations": Row(ours=("exchange", "proxy.engine"), pure=True),
+    "scimproxy.proxy.passage": Row(ours=("exchange", "proxy.forwarding"), pure=True),
+    "scimproxy.proxy.mitm": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy", "OpenSSL")),
+    "scimproxy.proxy.mitm_details": Row(
+        ours=("exchange", "errors", "proxy"), theirs=("mitmproxy", "OpenSSL", "cryptography", "certifi")
+    ),
+    "scimproxy.proxy.mitm_events": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy",)),
+    "scimproxy.proxy.mitm_layers": Row(ours=("exchange", "proxy"), theirs=("mitmproxy", "h11")),
+    "scimproxy.proxy.mitm_stream": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy",)),
     "scimproxy.demo": Row(ours=("errors", "scim", "defects"), theirs=("aiohttp",)),
     # ---- wiring
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact", "clients", "store", "proxy.engine")),
