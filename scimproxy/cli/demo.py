@@ -16,6 +16,7 @@ from scimproxy import __version__
 from scimproxy.cli.group import INTERRUPTED
 from scimproxy.cli.options import db_option, json_option
 from scimproxy.cli.record import Printer, notice
+from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -50,11 +51,26 @@ def demo_command(
         return
     import asyncio
 
+    _check_defects(defects)
     stopped = asyncio.run(_play(db, port, keep=keep, defects=defects, as_json=as_json))
     if not as_json:
         _what_next(stopped)
     if stopped.at_once:
         click.get_current_context().exit(INTERRUPTED)
+
+
+def _check_defects(names: tuple[str, ...]) -> None:
+    from difflib import get_close_matches
+
+    from scimproxy.demo import DEFECTS
+
+    for name in names:
+        if name not in DEFECTS:
+            near = get_close_matches(name, DEFECTS, n=1)
+            raise UsageError(
+                f"there is no defect {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+                hint="`scimproxy demo --list-defects` lists them",
+            )
 
 
 def _list_defects(*, as_json: bool) -> None:
@@ -67,7 +83,7 @@ def _list_defects(*, as_json: bool) -> None:
             continue
         click.secho(name, bold=True)
         click.echo(click.wrap_text(defect.breaks, 78, "  ", "  "))
-        if defect.reported_of:
+        if defect.reported_of not in {"", "-"}:
             click.echo(click.wrap_text(f"Reported of: {defect.reported_of}", 78, "  ", "    "))
 
 

@@ -17,8 +17,8 @@ from scimproxy.store import Row
 __all__ = ["exchange_json", "exchange_line", "iso", "outcome", "run_json"]
 
 _CLIENT_WIDTH = 13
-_STATUS_WIDTH = 7
-_TIME_WIDTH = 8
+_STATUS_WIDTH = 5
+_TIME_WIDTH = 7
 _ID_WIDTH = 5
 
 
@@ -37,8 +37,8 @@ def outcome(row: Row) -> tuple[str, str]:
         mark = "" if row.failure is None else "!"  # the status is ours, not the server's
         return f"{row.status_code}{mark}", status_colour(row.status_code)
     if row.failure is not None:
-        return row.failure.kind[:_STATUS_WIDTH], "red"
-    return row.state, "red"
+        return "fail", "red"
+    return "abort" if row.state == "aborted" else "none", "red"
 
 
 def exchange_line(row: Row) -> str:

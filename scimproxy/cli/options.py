@@ -86,7 +86,7 @@ def resolve_run(reader: Reader, text: str | None) -> Run:
         if run is None:
             raise UsageError("The database holds no run.", hint="record one with `scimproxy up TARGET`")
         return run
-    if text.isdecimal():
+    if text.isdecimal() and len(text) <= 18:  # SQLite's integers end there
         run = reader.run(int(text))
         if run is not None:
             return run

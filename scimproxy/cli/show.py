@@ -28,7 +28,7 @@ _BAR = 30
 
 
 @click.command("show")
-@click.argument("exchange", metavar="EXCHANGE", type=click.IntRange(1))
+@click.argument("exchange", metavar="EXCHANGE", type=click.IntRange(1, 2**63 - 1))
 @db_option
 @click.option("--raw", is_flag=True, help="Print the messages as they travelled, byte for byte.")
 @click.option("--whole", is_flag=True, help="Do not cut long bodies.")
