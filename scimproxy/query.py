@@ -1,4 +1,4 @@
-"""The filter language of `log`, `search` and the inspector: `method:POST status:4xx op:patch -client:curl "some text"`.
+"""The filter language of `log`, `search` and the inspector: `method:POST status:4xx op:patch -client:curl "text"`.
 
 One rule: it is pure, and `Query.matches` is the meaning; store/search.py says the same in SQL, and a test holds the
 two together. Terms are ANDed, a leading `-` negates one, a value may be several separated by commas (any of them).
@@ -178,7 +178,7 @@ _HAS: dict[str, Callable[[Exchange], bool]] = {
     "rewrite": lambda exchange: bool(exchange.rewrites),
     "tag": lambda exchange: bool(exchange.tags),
 }
-_IS: dict[str, Callable[[Exchange, "Operation | None"], bool]] = {
+_IS: dict[str, Callable[[Exchange, Operation | None], bool]] = {
     "aborted": lambda exchange, _: exchange.state == "aborted",
     "complete": lambda exchange, _: exchange.state == "complete",
     "error": lambda exchange, _: (
@@ -189,7 +189,7 @@ _IS: dict[str, Callable[[Exchange, "Operation | None"], bool]] = {
     "scim": lambda _, operation: operation is not None and operation.is_scim,
 }
 _INFINITE = float("inf")
-_TESTS: dict[str, Callable[[Value, Exchange, "Operation | None"], bool]] = {
+_TESTS: dict[str, Callable[[Value, Exchange, Operation | None], bool]] = {
     "method": lambda value, exchange, _: _any_word(exchange.request.method, value),
     "status": _status,
     "path": lambda value, exchange, _: _contains(exchange.request.path, value),

@@ -6,7 +6,8 @@ One rule: what travelled is written once, at once, and committed before anybody 
 
 from __future__ import annotations
 
+from scimproxy.store.prune import Pruned, prune
 from scimproxy.store.reader import Reader, Row
 from scimproxy.store.writer import Store
 
-__all__ = ["Reader", "Row", "Store"]
+__all__ = ["Pruned", "Reader", "Row", "Store", "prune"]

@@ -208,7 +208,7 @@ def _refuse_other_databases(conn: sqlite3.Connection, path: Path) -> bool:
         raise StoreCorrupt(f"{path} is a SQLite database, but not one of scimproxy", hint=_OTHER_FILE)
     if version > SCHEMA_VERSION:
         raise StoreTooNew(
-            f"the database {path} was written by a newer scimproxy (schema {version}, this one knows {SCHEMA_VERSION})",
+            f"the database {path} is of a newer scimproxy: schema {version}, this one knows {SCHEMA_VERSION}",
             hint=f"upgrade scimproxy, or {_OTHER_FILE}",
         )
     return False

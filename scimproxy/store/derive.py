@@ -17,7 +17,17 @@ from scimproxy.store.connecting import connect_upkeep
 from scimproxy.store.loading import COMPRESSED, Loader
 from scimproxy.store.schema import DERIVE_VERSION
 
-__all__ = ["OPERATION_COLUMNS", "behind", "catch_up", "forget", "operation_row", "searchable_text", "step", "unindex"]
+__all__ = [
+    "OPERATION_COLUMNS",
+    "behind",
+    "catch_up",
+    "forget",
+    "operation_row",
+    "outdated",
+    "remove",
+    "searchable_text",
+    "step",
+]
 
 OPERATION_COLUMNS = (
     "exchange_id", "kind", "is_scim", "resource_type", "resource_id", "resource_name", "version", "filter", "summary",
@@ -29,7 +39,7 @@ _SAVE = (
     f"VALUES (?{', ?' * (len(OPERATION_COLUMNS) - 1)})"
 )
 
-_STEP = 50
+_STEP = 200
 _COMPRESS_FROM = 4096
 """Contents of at least so many bytes are compressed, where that saves a tenth.
 
@@ -58,14 +68,12 @@ def behind(conn: sqlite3.Connection) -> bool:
 
 def step(conn: sqlite3.Connection, most: int) -> int:
     """Derive the next exchanges, inside the caller's transaction; return how many were looked at."""
-    progress = dict(conn.execute("SELECT name, value FROM progress").fetchall())
-    if progress["derive_version"] != DERIVE_VERSION:
+    if outdated(conn):
         forget(conn)
-        progress["derived_seq"] = 0
     found = conn.execute(
         "SELECT seq, id, (SELECT 1 FROM operations WHERE exchange_id = id), state FROM exchanges WHERE seq > ?"
         " ORDER BY seq LIMIT ?",
-        (progress["derived_seq"], most),
+        (conn.execute("SELECT value FROM progress WHERE name = 'derived_seq'").fetchone()[0], most),
     ).fetchall()
     if not found:
         return 0
@@ -101,11 +109,7 @@ def catch_up(path: Path, progress: Callable[[int], None] | None = None) -> bool:
 def operation_row(exchange: Exchange) -> tuple[object, ...]:
     """Return the values of OPERATION_COLUMNS."""
     from scimproxy.clients import identify  # noqa: PLC0415 - keeps them out of programs that only read
-
-    try:
-        from scimproxy.scim.message import operation_of  # noqa: PLC0415 - as above
-    except ImportError:  # TEMPORARY: filters.py is being written
-        return (exchange.id, "other", False, None, None, None, None, None, exchange.request.method, None)
+    from scimproxy.scim.message import operation_of  # noqa: PLC0415 - as above
 
     op = operation_of(exchange)
     return (
@@ -121,12 +125,25 @@ def searchable_text(exchange: Exchange) -> str:
     return text(exchange)
 
 
-def unindex(conn: sqlite3.Connection, exchange: Exchange) -> None:
-    """Take an exchange out of the search index, which needs its text for that."""
-    conn.execute(
-        "INSERT INTO search_index (search_index, rowid, text) VALUES ('delete', ?, ?)",
-        (exchange.id, searchable_text(exchange)),
-    )
+def outdated(conn: sqlite3.Connection) -> bool:
+    """Whether the derived rows were made by another version of this module."""
+    (version,) = conn.execute("SELECT value FROM progress WHERE name = 'derive_version'").fetchone()
+    return bool(version != DERIVE_VERSION)
+
+
+def remove(conn: sqlite3.Connection, loader: Loader, ids: list[int]) -> None:
+    """Take exchanges out of the derived tables; the search index needs their text for that."""
+    indexed = [
+        number
+        for number in ids
+        if conn.execute("SELECT 1 FROM operations WHERE exchange_id = ?", (number,)).fetchone()
+    ]
+    for exchange in loader.exchanges(indexed, with_connections=False):
+        conn.execute(
+            "INSERT INTO search_index (search_index, rowid, text) VALUES ('delete', ?, ?)",
+            (exchange.id, searchable_text(exchange)),
+        )
+        conn.execute("DELETE FROM operations WHERE exchange_id = ?", (exchange.id,))
 
 
 def _compress(conn: sqlite3.Connection, exchange: Exchange) -> None:

@@ -204,7 +204,7 @@ class Reader:
             ids: Iterator[int] = self._verified(candidates, query, plan)
         else:
             ids = (found.id for found in candidates)
-        for page in itertools.batched(itertools.islice(ids, limit), _SHOWN):  # noqa: B911 - the last page may be short
+        for page in itertools.batched(itertools.islice(ids, limit), _SHOWN):
             rows = {row.id: row for row in self._rows(f"{ROW_SQL} WHERE e.id IN (?{', ?' * (len(page) - 1)})", page)}
             yield from (rows[number] for number in page if number in rows)
 
@@ -277,7 +277,7 @@ class Reader:
 
     def _verified(self, candidates: Iterator[Found], query: Query, plan: Plan) -> Iterator[int]:
         """Give the candidates that the query really means."""
-        for page in itertools.batched(candidates, _LOOKED_AT):  # noqa: B911 - the last page may be short
+        for page in itertools.batched(candidates, _LOOKED_AT):
             derived = {found.id: found.derived for found in page}
             if not plan.words.terms and all(derived.values()):
                 yield from derived
@@ -318,7 +318,7 @@ class Reader:
         return [_to_row(row, row if row["derived"] else fresh[row["id"]]) for row in found]
 
 
-def _to_row(row: Any, derived: Any) -> Row:
+def _to_row(row: sqlite3.Row, derived: sqlite3.Row | dict[str, Any]) -> Row:
     failure = None
     if row["failure_kind"] is not None:
         failure = Failure(row["failure_kind"], row["failure_message"], row["failure_phase"], row["failure_side"])

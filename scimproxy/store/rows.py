@@ -6,9 +6,10 @@ One rule: what goes in comes out equal. Times are kept to the microsecond, as IS
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from scimproxy.exchange import (
     Certificate,
@@ -51,6 +52,27 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _last_second: tuple[int, str] = (0, "1970-01-01T00:00:00")
 
+
+class Numbers(Protocol):
+    """Gives row ids of what exchanges share."""
+
+    def headers(self, headers: Headers, /) -> int:
+        """Return the row of these fields."""
+
+    def content(self, content: Content, /) -> int:
+        """Return the row of this content."""
+
+
+class Values(Protocol):
+    """Gives what exchanges share by row ids."""
+
+    def headers(self, number: int, /) -> Headers:
+        """Return the fields of a row."""
+
+    def content(self, number: int, /) -> Content:
+        """Return the content of a row."""
+
+
 RUN_COLUMNS = (
     "kind", "name", "started_at", "ended_at", "target", "public_url", "engine", "version", "note", "source_run_id",
     "lost",
@@ -63,8 +85,8 @@ CONNECTION_COLUMNS = (
 
 EXCHANGE_COLUMNS = (
     "id", "seq", "run_id", "state", "origin", "method", "target", "scheme", "host", "status_code", "reason",
-    "failure_kind", "failure_message", "failure_phase", "failure_side", "started_at", "ended_at", "total_ms", "dns_ms",
-    "connect_ms", "tls_ms", "send_ms", "wait_ms", "receive_ms", "client", "client_address", "client_claim",
+    "failure_kind", "failure_message", "failure_phase", "failure_side", "started_at", "ended_at", "total_ms",
+    "dns_ms", "connect_ms", "tls_ms", "send_ms", "wait_ms", "receive_ms", "client", "client_address", "client_claim",
     "client_connection_id", "client_index", "upstream_address", "upstream_connection_id", "upstream_index",
     "attempts", "ended", "request_http_version", "request_headers_id", "request_content_id", "request_trailers_id",
     "request_wire_bytes", "response_http_version", "response_headers_id", "response_content_id",
@@ -133,7 +155,7 @@ def run_row(run: Run) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def run_from_row(row: Any, exchange_count: int | None = None) -> Run:
+def run_from_row(row: sqlite3.Row, exchange_count: int | None = None) -> Run:
     """Return the run of a row with RUN_COLUMNS and id."""
     return Run(
         kind=row["kind"],
@@ -152,7 +174,7 @@ def run_from_row(row: Any, exchange_count: int | None = None) -> Run:
     )
 
 
-def tunnel_event_from_row(row: Any) -> TunnelEvent:
+def tunnel_event_from_row(row: sqlite3.Row) -> TunnelEvent:
     """Return the event of a row of tunnel_events."""
     return TunnelEvent(
         at=from_iso(row["at"]),
@@ -181,7 +203,7 @@ def certificate_row(it: Certificate) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def certificate_from_row(row: Any) -> Certificate:
+def certificate_from_row(row: sqlite3.Row) -> Certificate:
     """Return the certificate of a row."""
     return Certificate(
         sha256=row["sha256"],
@@ -194,7 +216,7 @@ def certificate_from_row(row: Any) -> Certificate:
     )
 
 
-def connection_from_row(row: Any, chain: Iterable[Certificate] = ()) -> Connection:
+def connection_from_row(row: sqlite3.Row, chain: Iterable[Certificate] = ()) -> Connection:
     """Return the connection of a row, with its peer's certificates."""
     tls = None
     if row["tls"]:
@@ -218,7 +240,7 @@ def connection_from_row(row: Any, chain: Iterable[Certificate] = ()) -> Connecti
 
 
 def exchange_row(
-    it: Exchange, number: int, seq: int, run_id: int, connections: tuple[int | None, int | None], parts: Any
+    it: Exchange, number: int, seq: int, run_id: int, connections: tuple[int | None, int | None], parts: Numbers
 ) -> tuple[Any, ...]:
     """Return the values of EXCHANGE_COLUMNS.
 
@@ -251,16 +273,12 @@ def exchange_row(
 
 
 def exchange_from_row(
-    row: Any, parts: Any, connections: tuple[Connection | None, Connection | None], client: str | None
+    row: sqlite3.Row, parts: Values, connections: tuple[Connection | None, Connection | None], client: str | None
 ) -> Exchange:
     """Return the exchange of a row. `parts` gives values by row id: `parts.headers(id)` and `parts.content(id)`."""
 
     def headers(number: int | None) -> Headers | None:
         return None if number is None else parts.headers(number)
-
-    def content(number: int) -> Content:
-        found: Content = parts.content(number)
-        return found
 
     response = None
     if row["status_code"] is not None:
@@ -269,7 +287,7 @@ def exchange_from_row(
             reason=row["reason"],
             http_version=row["response_http_version"],
             headers=headers(row["response_headers_id"]) or Headers(),
-            content=content(row["response_content_id"]),
+            content=parts.content(row["response_content_id"]),
             trailers=headers(row["response_trailers_id"]),
             wire_bytes=row["response_wire_bytes"],
         )
@@ -282,7 +300,7 @@ def exchange_from_row(
             target=row["target"],
             http_version=row["request_http_version"],
             headers=headers(row["request_headers_id"]) or Headers(),
-            content=content(row["request_content_id"]),
+            content=parts.content(row["request_content_id"]),
             trailers=headers(row["request_trailers_id"]),
             wire_bytes=row["request_wire_bytes"],
         ),

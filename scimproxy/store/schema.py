@@ -247,7 +247,7 @@ def migrate(conn: sqlite3.Connection) -> None:
     migrations: Any = Migrations("scimproxy")
 
     @migrations()  # type: ignore[untyped-decorator]  # sqlite_utils is not typed for us
-    def m001_first(db: Any) -> None:
+    def m001_first(db: Database) -> None:
         for statement in _FIRST:
             db.execute(statement.strip())
         db.execute("INSERT INTO progress VALUES ('derived_seq', 0), ('derive_version', ?)", [DERIVE_VERSION])

@@ -18,7 +18,7 @@ from scimproxy.query import Query, Term
 
 __all__ = ["SCANNED", "Found", "Plan", "compile_query", "find"]
 
-SCANNED = 5_000
+SCANNED = 3_000
 """Among so many of the newest exchanges words of one or two characters are looked for."""
 
 _PAGE = 200
@@ -95,26 +95,23 @@ def find(
     if plan.scan:
         conditions.append("e.id > (SELECT max(id) FROM exchanges) - ?")
         values.append(SCANNED)
-    columns = "e.id, o.exchange_id IS NOT NULL AS derived"
-    joined = "LEFT JOIN operations o ON o.exchange_id = e.id"
+    where = " AND ".join(conditions)
+    columns = "SELECT e.id, o.exchange_id IS NOT NULL"
+    joined = "LEFT JOIN operations o ON o.exchange_id = e.id WHERE"
+    every = f"{columns} FROM exchanges e {joined} {where}"
     if plan.match is None:
-        sources = [(f"SELECT {columns} FROM exchanges e {joined} WHERE {' AND '.join(conditions)}", values, "e.id")]
+        sources = [(every, values, "e.id")]
     else:
-        # The index gives its rows in order; what it does not hold yet is taken from its own small indexes.
-        where = " AND ".join(conditions)
+        # The index gives its rows in order; what it does not hold yet is found by small indexes of its own.
+        indexed = (
+            f"{columns} FROM search_index CROSS JOIN exchanges e ON e.id = search_index.rowid {joined}"
+            f" search_index MATCH ? AND {where}"
+        )
         late = (
-            "e.id IN (SELECT id FROM exchanges WHERE state = 'pending' UNION SELECT id FROM exchanges"
+            f"{every} AND e.id IN (SELECT id FROM exchanges WHERE state = 'pending' UNION SELECT id FROM exchanges"
             " WHERE seq > (SELECT value FROM progress WHERE name = 'derived_seq'))"
         )
-        sources = [
-            (
-                f"SELECT {columns} FROM search_index CROSS JOIN exchanges e ON e.id = search_index.rowid {joined}"
-                f" WHERE search_index MATCH ? AND {where}",
-                [plan.match, *values],
-                "search_index.rowid",
-            ),
-            (f"SELECT {columns} FROM exchanges e {joined} WHERE {late} AND {where}", values, "e.id"),
-        ]
+        sources = [(indexed, [plan.match, *values], "search_index.rowid"), (late, values, "e.id")]
     pages = [_paged(sql, given, key, select, newest_first=newest_first) for sql, given, key in sources]
     merged = heapq.merge(*pages, key=lambda found: found.id, reverse=newest_first)
     for _, same in itertools.groupby(merged, key=lambda found: found.id):
@@ -177,7 +174,8 @@ def _one_of(conditions: dict[str, str]) -> Callable[[Term], Condition]:
 
 def _tag(term: Term) -> Condition:
     values = _tuple(term)
-    return f"EXISTS (SELECT 1 FROM json_each(e.tags) WHERE lower(value) IN ({_marks(values)}))", values
+    sql = f"EXISTS (SELECT 1 FROM json_each(e.tags) WHERE lower(value) IN ({_marks(values)}))"  # noqa: S608 - question marks
+    return sql, values
 
 
 def _tuple(term: Term) -> tuple[Any, ...]:
