@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+import aiohttp
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
@@ -100,6 +101,8 @@ async def _handle(request: web.Request) -> web.StreamResponse:
         content = await request.read()
     except web.HTTPRequestEntityTooLarge:
         return _response(_reply(_refusal(413, "The body is larger than this server takes")))
+    except (ConnectionError, aiohttp.ClientPayloadError):  # the client went away in the middle of its body
+        return _Raw(b"", close=True)
     call = _call(request, face, content)
     asked = call
     if call.path.startswith("/") or not call.path:

@@ -75,7 +75,9 @@ TABLE: dict[str, Row] = {
     "scimproxy.proxy.mitm_events": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy",)),
     "scimproxy.proxy.mitm_layers": Row(ours=("exchange", "proxy"), theirs=("mitmproxy", "h11")),
     "scimproxy.proxy.mitm_stream": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy",)),
-    "scimproxy.demo": Row(ours=("errors", "scim", "defects"), theirs=("aiohttp",)),
+    "scimproxy.bending": Row(ours=("exchange", "scim"), pure=True),
+    "scimproxy.defects": Row(ours=("bending", "scim"), pure=True),
+    "scimproxy.demo": Row(ours=("exchange", "errors", "scim", "bending", "defects"), theirs=("aiohttp",)),
     # ---- wiring
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact", "clients", "store", "proxy.engine")),
     "scimproxy.doctor": Row(ours=(*PURE_ROOMS, "store", "proxy"), theirs=("aiohttp", "pyngrok")),

@@ -35,6 +35,7 @@ from scimproxy.scim.listing import Projection, Query, order, page
 from scimproxy.scim.members import Members, settled
 from scimproxy.scim.patch import PatchError, apply_patch
 from scimproxy.scim.schemas import Registry
+from scimproxy.scim.versions import is_current
 
 __all__ = ["Directory", "Record"]
 
@@ -204,17 +205,17 @@ class Directory:
             if call.method not in {"GET", "HEAD"}:
                 raise self._not_allowed(call, *(_LIST_METHODS if len(kinds) == 1 else _LIST_METHODS[:2]))
             query = Query.of_parameters(call.parameters())
-        found = [self._whole(record, call) for record in self._records.values() if record.kind in kinds]
-        if query.filter is not None and self.dialect.filter:
-            found = self._filtered(found, query.filter, kinds)
-            if not found and self.dialect.empty_filter_status != 200:
-                raise Refusal(self.dialect.empty_filter_status, "Nothing matches the filter")
-        if self.dialect.sort:
-            found = order(found, query, kinds)
-        shown = [query.projection.apply(one, self._kind_of(one)) for one in page(found, query, self.dialect)]
+        records = [record for record in self._records.values() if record.kind in kinds]
+        total = len(records)
+        if query.filter is None and query.sort_by is None:
+            wanted = [self._whole(record, call) for record in page(records, query, self.dialect)]
+        else:
+            found = self._found([self._whole(record, call) for record in records], query, kinds)
+            total, wanted = len(found), list(page(found, query, self.dialect))
+        shown = [query.projection.apply(one, self._kind_of(one)) for one in wanted]
         body: Json = {
             "schemas": [LIST_RESPONSE],
-            "totalResults": len(found),
+            "totalResults": total,
             "startIndex": query.start_index,
             "itemsPerPage": len(shown),
         }
@@ -223,6 +224,14 @@ class Directory:
         elif self.dialect.empty_resources == "null":
             body["Resources"] = None
         return Answer(200, body=body)
+
+    def _found(self, every: list[Json], query: Query, kinds: tuple[ResourceType, ...]) -> list[Json]:
+        found = every
+        if query.filter is not None and self.dialect.filter:
+            found = self._filtered(found, query.filter, kinds)
+            if not found and self.dialect.empty_filter_status != 200:
+                raise Refusal(self.dialect.empty_filter_status, "Nothing matches the filter")
+        return order(found, query, kinds) if self.dialect.sort else found
 
     def _kind_of(self, resource: Json) -> ResourceType:
         return self._records[resource["id"]].kind
@@ -248,8 +257,7 @@ class Directory:
         if record is None or record.kind is not kind:
             raise Refusal(404, self.dialect.text("not_found", id=resource_id))
         projection = _projection(call)
-        unchanged = self._preconditions(call, record)
-        if unchanged:
+        if is_current(call, record.version, self.dialect):
             return Answer(304, Headers([("ETag", record.version)]))
         if call.method == "DELETE":
             self._delete(record)
@@ -261,23 +269,6 @@ class Directory:
             if self.dialect.patch_answer == "empty" and not projection.attributes:
                 return Answer(204, self._etag(record))
         return self._shown(record, call, projection)
-
-    def _preconditions(self, call: Call, record: Record) -> bool:
-        """Check If-Match and If-None-Match (RFC 7644 section 3.14); return whether the client's copy is current.
-
-        Tags are compared weakly, as the RFC's own examples need.
-        """
-        if not self.dialect.etags:
-            return False
-        wanted, known = call.headers.get("If-Match"), call.headers.get("If-None-Match")
-        failed = Refusal(412, self.dialect.text("precondition", version=record.version))
-        if wanted is not None and not _names_version(wanted, record.version):
-            raise failed
-        if known is None or not _names_version(known, record.version):
-            return False
-        if call.method in {"GET", "HEAD"}:
-            return True
-        raise failed
 
     def _post(self, call: Call, kind: ResourceType, new_id: str | None) -> Answer:
         projection = _projection(call)
@@ -493,11 +484,6 @@ def _never_returned(kinds: Iterable[ResourceType]) -> frozenset[str]:
 def _projection(call: Call) -> Projection:
     given = call.parameters()
     return Projection.of(given.get("attributes", "").split(","), given.get("excludedAttributes", "").split(","))
-
-
-def _names_version(header: str, version: str) -> bool:
-    tags = [tag.strip() for tag in header.split(",")]
-    return "*" in tags or version.removeprefix("W/") in {tag.removeprefix("W/") for tag in tags}
 
 
 def _member_ids(record: Record | None) -> tuple[str, ...]:
