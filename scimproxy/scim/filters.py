@@ -110,24 +110,24 @@ def _inside(attribute: Attribute | None) -> _Locate:
     return locate
 
 
-def _parts(wanted: Not | And | Or) -> tuple[Filter, ...]:
-    return (wanted.filter,) if isinstance(wanted, Not) else wanted.terms
+def _parts(wanted: Not | And | Or | ValuePath) -> tuple[Filter, ...]:
+    if isinstance(wanted, And | Or):
+        return wanted.terms
+    if isinstance(wanted, ValuePath) and wanted.rest:
+        return (wanted.filter, wanted.rest)
+    return (wanted.filter,)
 
 
 def _check(wanted: Filter, locate: _Locate) -> None:
-    match wanted:
-        case Comparison():
-            _comparable(wanted, locate(wanted.path))
-        case ValuePath():
-            inner = _inside(locate(wanted.path).target)
-            for part in (wanted.filter, wanted.rest):
-                if part is not None:
-                    _check(part, inner)
-        case Not() | And() | Or():
-            for part in _parts(wanted):
-                _check(part, locate)
-        case Present():
-            pass
+    if isinstance(wanted, Comparison):
+        _comparable(wanted, locate(wanted.path))
+    elif isinstance(wanted, ValuePath):
+        inner = _inside(locate(wanted.path).target)
+        for part in _parts(wanted):
+            _check(part, inner)
+    elif not isinstance(wanted, Present):
+        for part in _parts(wanted):
+            _check(part, locate)
 
 
 def _comparable(wanted: Comparison, place: Place) -> Attribute | None:
@@ -143,7 +143,7 @@ def _comparable(wanted: Comparison, place: Place) -> Attribute | None:
 
 
 def _test(wanted: Filter, node: Mapping[str, Any], locate: _Locate) -> bool:
-    match wanted:  # mypy sees that no case is missing
+    match wanted:
         case And(terms):
             return all(_test(term, node, locate) for term in terms)
         case Or(terms):
@@ -154,14 +154,12 @@ def _test(wanted: Filter, node: Mapping[str, Any], locate: _Locate) -> bool:
             return any(_is_present(value) for value in _values(node, locate(path)))
         case Comparison(path):
             return _compares(wanted, node, locate(path))
-        case ValuePath(path):
-            place = locate(path)
-            parts = (wanted.filter, wanted.rest) if wanted.rest else (wanted.filter,)
-            return any(
-                all(matches_element(part, element, place.target) for part in parts)
-                for element in _values(node, place)
-                if element is not None
-            )
+    place = locate(wanted.path)
+    return any(
+        all(matches_element(part, element, place.target) for part in _parts(wanted))
+        for element in _values(node, place)
+        if element is not None
+    )
 
 
 def _values(node: Mapping[str, Any], place: Place) -> Iterator[Any]:

@@ -185,7 +185,7 @@ class Reader:
     def spaces(self) -> int:
         """Step over spaces and return how many there were."""
         start = self.position
-        while self._next() == " ":
+        while self.follows(" "):
             self.position += 1
         return self.position - start
 
@@ -242,17 +242,17 @@ class Reader:
         return True
 
     def _factor(self, *, inside: bool) -> Filter:
-        if self._next() == "(":
+        if self.follows("("):
             return self._grouped(inside=inside)
         start = self.position
         if self._word().lower() == "not":
             self.position += 3
             self.spaces()
-            if self._next() == "(":
+            if self.follows("("):
                 return Not(self._grouped(inside=inside))
             self.position = start
         path = self.attribute_path()
-        if self._next() != "[":
+        if not self.follows("["):
             return self._condition(path)
         if inside:
             raise self.fault("Square brackets cannot stand inside square brackets")
@@ -315,7 +315,7 @@ class Reader:
             return self.fault(f"{said} is no operator of SCIM: write {_SAYS[said]}")
         if self.at_end():
             return self.fault(f"Expected an operator after {path}: {known}", end)
-        if self._next() == "[":
+        if self.follows("["):
             return self.fault(f"No space may stand between {path} and the square bracket")
         return self.fault(f"Expected a space and an operator ({known}) after {path}, found {self.shown()}")
 
