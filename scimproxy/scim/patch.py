@@ -150,7 +150,7 @@ class _Patch:
             ) from None
         if extension and parsed.path.schema is None:
             parsed = PatchPath(AttributePath(extension, parsed.path.name, parsed.path.sub), parsed.filter, parsed.sub)
-        urns = [urn for urn in member(self.resource, "schemas") or () if isinstance(urn, str)]
+        urns = [urn for urn in _elements(member(self.resource, "schemas")) if isinstance(urn, str)]
         place = self.registry.locate(parsed.path, urns)
         return _Target(text, place, parsed.filter, parsed.sub or place.sub)
 
