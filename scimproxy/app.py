@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from scimproxy import __version__
 from scimproxy.errors import ScimproxyError, StoreError, UsageError
@@ -138,19 +138,21 @@ class Stop:
             yield
             return
         loop = asyncio.get_running_loop()
-        listening: list[signal.Signals] = []
+        before: dict[signal.Signals, Any] = {}
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
             if number is None or signal.getsignal(number) is signal.SIG_IGN:  # nohup: HUP is to be ignored
                 continue
+            handler = signal.getsignal(number)
             with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C stays a KeyboardInterrupt
                 loop.add_signal_handler(number, self, name)
-                listening.append(number)
+                before[number] = handler
         try:
             yield
         finally:
-            for number in listening:
+            for number, handler in before.items():
                 loop.remove_signal_handler(number)
+                signal.signal(number, handler)
 
 
 async def record(options: RecordOptions, tell: Callable[[Event], None], stop: Stop) -> Stopped:

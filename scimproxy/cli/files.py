@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scimproxy.cli.options import db_option, json_option, open_reader, resolve_run
+from scimproxy.cli.options import SIZE, db_option, json_option, open_reader, resolve_run
 from scimproxy.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
@@ -82,15 +82,21 @@ def _write(path: Path, data: bytes) -> None:
 @db_option
 @click.option("--name", help="Name of the run.  [default: that of the file]")
 @click.option("--keep-secrets", is_flag=True, help="Store tokens and passwords as they are in the file. Careful.")
+@click.option("--max-size", type=SIZE, default="100M", show_default=True, help="Refuse a bigger file.")
 @json_option("the run")
-def import_command(file: Path, *, db: Path, name: str | None, keep_secrets: bool, as_json: bool) -> None:
+def import_command(
+    file: Path, *, db: Path, name: str | None, keep_secrets: bool, max_size: int, as_json: bool
+) -> None:
     """Read FILE, a HAR of scimproxy, a browser or another proxy, as a new run."""
     from scimproxy.cli.lines import run_json
     from scimproxy.cli.terminal import echo_json, plural
     from scimproxy.har import from_har
     from scimproxy.store import Store
 
-    run, exchanges = from_har(_read(file))
+    try:
+        run, exchanges = from_har(_read(file, max_size), limit=max_size)
+    except FormatError as exc:
+        raise FormatError(f"{file}: {exc.message}", hint=exc.hint or "nothing was imported") from exc
     if not keep_secrets:
         from scimproxy.redact import redact
 
@@ -104,21 +110,19 @@ def import_command(file: Path, *, db: Path, name: str | None, keep_secrets: bool
         click.echo(f"Imported {plural(len(exchanges), 'exchange')} as run {run.id} ({run.name}).", err=True)
 
 
-def _read(file: Path) -> bytes:
+def _read(file: Path, limit: int) -> bytes:
     """Return the bytes of a file that is not too big to be taken apart in memory."""
-    from scimproxy.har import MAX_BYTES
-
     try:
-        size = file.stat().st_size
-        if size > MAX_BYTES:
-            raise FormatError(
-                f"{file} is too big: {size // (1 << 20):,} MiB, the most is {MAX_BYTES // (1 << 20):,} MiB",
-                hint="export less from where it comes: only the SCIM server's requests, without images and scripts",
-            )
         with file.open("rb") as opened:
-            return opened.read(MAX_BYTES + 1)
+            size = os.fstat(opened.fileno()).st_size
+            if size <= limit:
+                return opened.read(limit + 1)
     except OSError as exc:
         raise UsageError(f"{file} cannot be read: {exc.strerror or exc}") from exc
+    raise FormatError(
+        f"too big: {size / (1 << 20):,.0f} MiB, the most is {limit / (1 << 20):,.0f} MiB",
+        hint="export only the SCIM server's requests from where it comes, or allow more with --max-size",
+    )
 
 
 def _store(store: Store, run: Run, exchanges: list[Exchange]) -> Run:
