@@ -7,6 +7,8 @@ from itertools import count
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scimproxy.exchange import Headers
 from scimproxy.scim.dialect import Answer, Call, Dialect, Refusal
@@ -631,3 +633,64 @@ def test_error_texts_and_status_form_belong_to_the_dialect() -> None:
     api = Api(texts={"not_found": "no {id} here"}, error_status="integer")
     answer = api("GET", "/Users/x")
     assert answer.body == {"schemas": [ERROR], "detail": "no x here", "status": 404}
+
+
+# -- anything at all ---------------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(
+    ["schemas", "id", "userName", "name", "emails", "members", "active", "value", "$ref", "meta", "groups", "password",
+     "Operations", "op", "path", "bulkId", "method", "data", "filter", "count", ENTERPRISE, f"{USER}:title", "x"]
+)  # fmt: skip
+TEXTS = st.sampled_from(
+    ["", "a", "id1", "id2", "bulkId:a", "/Users", "/Users/id1", "POST", "add", "remove", "Replace", "userName", "emails",
+     'emails[type eq "work"].value', "members", 'members[value eq "id1"]', "name.familyName", USER, GROUP, PATCH, BULK, SEARCH, "ü"]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 3) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+BODIES = st.dictionaries(NAMES, VALUES, max_size=5)
+SHAPED = st.one_of(
+    BODIES,
+    BODIES.map(lambda body: {**body, "schemas": [USER], "userName": "a"}),
+    BODIES.map(lambda body: {**body, "schemas": [GROUP], "displayName": "g"}),
+    st.lists(BODIES | VALUES, max_size=3).map(lambda operations: {"schemas": [PATCH], "Operations": operations}),
+    st.lists(
+        st.tuples(st.sampled_from(["POST", "PATCH", "DELETE"]), TEXTS, TEXTS, BODIES).map(
+            lambda one: {"method": one[0], "path": f"/{one[1].strip('/')}", "bulkId": one[2], "data": one[3]}
+        ),
+        max_size=3,
+    ).map(lambda operations: {"schemas": [BULK], "Operations": operations}),
+    BODIES.map(lambda body: {**body, "schemas": [SEARCH]}),
+)
+CALLS = st.tuples(
+    st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+    st.sampled_from(["/", "/Users", "/Users/id1", "/Users/id2", "/Groups", "/Groups/id3", "/Bulk", "/.search", "/Me", "/Schemas", "/%ff/%00"]),
+    st.sampled_from(
+        ["", "count=1", "startIndex=2&sortBy=emails", "sortBy=meta.created", "attributes=emails.value,name",
+         "excludedAttributes=name.familyName", 'filter=emails[type eq "work"] or not (active eq true)', "filter=(", "%=%"]
+    ),
+    SHAPED | st.none() | st.binary(max_size=20),
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(calls=st.lists(CALLS, min_size=1, max_size=6))
+def test_whatever_is_sent_gets_an_answer_and_leaves_sound_resources(calls: list[tuple[str, str, str, Any]]) -> None:
+    api = Api()
+    api.user = api.add_user("first")
+    api.add_user("second", emails=[{"value": "s@x", "type": "work"}], name={"familyName": "S"}, password="p")
+    api.add_group("third", "id1")
+    for method, path, query, body in calls:
+        answer = api(method, f"{path}?{query}", body)
+        assert json.loads(answer.content() or b"{}") == (answer.body or {})
+        assert (answer.status >= 400) == (answer.body is not None and answer.body.get("schemas") == [ERROR])
+        assert "'password':" not in str(answer.body)
+    names = [record.resource["userName"].casefold() for record in api.directory.records("User")]
+    assert len(set(names)) == len(names)
+    alive = {record.id for record in api.directory.records()}
+    for group in api.directory.records("Group"):
+        assert {member["value"] for member in group.resource.get("members", [])} <= alive
+    for one in api.json("GET", "/")["Resources"]:
+        assert one["schemas"] and one["id"] in alive and one["meta"]["location"]
