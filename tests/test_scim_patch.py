@@ -79,6 +79,10 @@ def patched(resource: dict[str, Any], *operations: Any, **options: Any) -> dict[
         (op("add", "emails", [{"value": "b@x", "display": "b"}]), {"emails": [WORK, HOME | {"display": "b"}]}),
         (op("add", "emails", []), {}),
         (op("add", "emails", None), {}),
+        (
+            op("add", "roles", [{"value": "r"}, {"value": "r", "type": "x"}, {"value": "R", "type": "y"}, {"value": "r"}]),
+            {"roles": [{"value": "r", "type": "x"}, {"value": "R", "type": "y"}]},
+        ),
         (op("add", "addresses", [{"locality": "X"}, {"locality": "X"}]), {"addresses": [{"locality": "X"}]}),
         (op("replace", "emails", [{"value": "c@x"}]), {"emails": [{"value": "c@x"}]}),
         (op("replace", "emails", []), {"emails": ...}),

@@ -293,22 +293,53 @@ def _whole_list(verb: str, target: _Target, before: list[Any], value: _Value) ->
         unwanted = {_identity(element, attribute) for element in given}
         return [element for element in before if _identity(element, attribute) not in unwanted]
     after = [] if verb == "replace" else list(before)
-    known: dict[object, list[int]] = {}
+    known = _Known(attribute)
     for index, element in enumerate(after):
-        known.setdefault(_identity(element, attribute), []).append(index)
+        known.put(element, index)
     claims: set[int] = set()
     for element in given:
-        alike = known.setdefault(_identity(element, attribute), [])
-        same = next((i for i in alike if _may_be_one(after[i], element)), None)
+        same = known.find(element)
         if same is None:
             same = len(after)
-            alike.append(same)
             after.append(element)
         elif isinstance(element, dict):
             after[same] = _merged(after[same], element, None)
+        known.put(after[same], same)
         if member(element, "primary") is True:
             claims.add(same)
     return _one_primary(after, [after[index] for index in claims], target.text)
+
+
+class _Known:
+    """Finds the element of a list that another one repeats, in constant time, since lists of members are long.
+
+    Elements of one `value` are one unless their types differ (RFC 7643 section 2.4).
+    """
+
+    def __init__(self, attribute: Attribute | None) -> None:
+        self._attribute = attribute
+        self._first: dict[object, int] = {}
+        self._typed: dict[tuple[object, str | None], int] = {}
+
+    def put(self, element: _Value, index: int) -> None:
+        """Remember where an element is; one that got a type meanwhile is no longer without."""
+        identity, kind = _identity(element, self._attribute), _kind(element)
+        self._first.setdefault(identity, index)
+        self._typed.setdefault((identity, kind), index)
+        if kind is not None and self._typed.get((identity, None)) == index:
+            del self._typed[identity, None]
+
+    def find(self, element: _Value) -> int | None:
+        """Return where an element like this one is."""
+        identity, kind = _identity(element, self._attribute), _kind(element)
+        if kind is None:
+            return self._first.get(identity)
+        return self._typed.get((identity, kind), self._typed.get((identity, None)))
+
+
+def _kind(element: _Value) -> str | None:
+    kind = member(element, "type")
+    return kind.casefold() if isinstance(kind, str) else None
 
 
 def _element(verb: str, target: _Target, element: _Value, value: _Value) -> _Value:
@@ -332,7 +363,21 @@ def _chosen(wanted: Filter | None, elements: list[Any], attribute: Attribute | N
     """Return for each element whether the operation is about it."""
     if wanted is None:
         return [True] * len(elements)
+    match wanted:
+        case Comparison(AttributePath(None, name, None), "eq", str(value)):
+            rule = attribute.sub(name) if attribute else None
+            if rule and rule.type == "string":
+                return _chosen_by_text(value, elements, rule)
     return [matches_element(wanted, element, attribute) for element in elements]
+
+
+def _chosen_by_text(value: str, elements: list[Any], rule: Attribute) -> list[bool]:
+    """Do for objects what `matches_element` does, many times as fast: `members[value eq "x"]` is in most PATCHes."""
+    given = (member(element, rule.name) for element in elements)
+    if rule.case_exact:
+        return [one == value for one in given]
+    folded = value.casefold()
+    return [isinstance(one, str) and one.casefold() == folded for one in given]
 
 
 def _conditions(wanted: Filter, attribute: Attribute | None) -> _Json | None:
@@ -353,12 +398,6 @@ def _identity(element: _Value, attribute: Attribute | None) -> object:
         rule = attribute.sub("value") or attribute if attribute else None
         return value if rule and rule.case_exact else value.casefold()
     return repr(sorted(element.items(), key=repr)) if isinstance(element, dict) and value is None else repr(value)
-
-
-def _may_be_one(known: _Value, given: _Value) -> bool:
-    """Whether two elements of one value are one: their types do not differ (RFC 7643 section 2.4)."""
-    types = {kind.casefold() for kind in (member(known, "type"), member(given, "type")) if isinstance(kind, str)}
-    return len(types) < 2
 
 
 def _one_primary(elements: list[Any], changed: Iterable[Any], text: str) -> list[Any]:
