@@ -226,6 +226,39 @@ async def test_what_an_idle_upstream_says_is_nobodys_answer(rigs: Rigs) -> None:
         assert await client.message() == OK
 
 
+async def test_an_idle_upstream_that_speaks_is_left(rigs: Rigs) -> None:
+    speak = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.message()
+        await wire.send(OK)
+        if rig.upstream.connections == 1:
+            await speak.wait()
+            await wire.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        await wire.reader.read()
+
+    rig = await rigs(script)
+    client = await rig.client()
+    await client.send(GET)
+    assert await client.message() == OK
+    speak.set()
+    await rig.recorder.wait_until(lambda: any(one.side == "upstream" for one in rig.recorder.connections))
+    await client.send(GET)
+    assert await client.message() == OK
+    assert rig.recorder.connections[0].closed_by == "proxy"
+
+
+async def test_a_client_can_read_a_refusal_while_it_is_still_sending(rigs: Rigs) -> None:
+    rig = await rigs(base_path="/scim", stream_above=1000)
+    client = await rig.client()
+    await client.send(b"POST /outside HTTP/1.1\r\nHost: h\r\nContent-Length: 50000000\r\n\r\n")
+    for _ in range(100):
+        await client.send(b"x" * 50_000)
+    got = await client.rest()
+    assert got.startswith(b"HTTP/1.1 404 ")
+    assert got.endswith(b"}")
+
+
 IDLE_S = 0.3
 
 
