@@ -229,6 +229,7 @@ def test_patch_refusals(api: Api) -> None:
     api.add_user()
     api.refused(400, "invalidSyntax", "PATCH", "/Users/id1", {"Operations": [{"op": "add", "value": {}}]})
     api.refused(400, "invalidSyntax", "PATCH", "/Users/id1", patch())
+    api.refused(400, "invalidSyntax", "PATCH", "/Users/id1", patch({"op": []}))
     api.refused(400, "noTarget", "PATCH", "/Users/id1", patch({"op": "remove"}))
     api.refused(400, "mutability", "PATCH", "/Users/id1", patch({"op": "replace", "path": "id", "value": "x"}))
     api.refused(400, "mutability", "PATCH", "/Users/id1", patch({"op": "remove", "path": "userName"}))

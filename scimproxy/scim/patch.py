@@ -124,7 +124,7 @@ class _Patch:
         given = {str(key).lower(): value for key, value in operation.items()}
         verb, path = given.get("op"), given.get("path")
         verb = verb.lower() if isinstance(verb, str) else verb
-        if verb not in {"add", "replace", "remove"}:
+        if verb not in ("add", "replace", "remove"):  # a tuple: what a client sends need not be hashable
             raise PatchError("invalidSyntax", f"op must be add, replace or remove, not {verb!r:.40}")
         if path is not None and not isinstance(path, str):
             raise PatchError("invalidPath", "path must be a string")
