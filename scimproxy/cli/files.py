@@ -6,7 +6,9 @@ One rule: an import is redacted like a recording, and is whole or not there.
 from __future__ import annotations
 
 import os
+import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +20,8 @@ from scimproxy.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from scimproxy.exchange import Exchange, Run
-    from scimproxy.store import Store
+    from scimproxy.query import Query
+    from scimproxy.store import Reader, Store
 
 __all__ = ["export_command", "import_command"]
 
@@ -37,7 +40,7 @@ def export_command(run: str, *, db: Path, form: str, output: Path | None, text: 
     from difflib import get_close_matches
 
     from scimproxy.cli.terminal import plural
-    from scimproxy.export import FORMATS, export
+    from scimproxy.export import FORMATS, pieces
     from scimproxy.query import parse_query
 
     if form not in FORMATS:
@@ -49,28 +52,45 @@ def export_command(run: str, *, db: Path, form: str, output: Path | None, text: 
     query = None if text is None else parse_query(text)
     with open_reader(db) as reader:
         chosen = resolve_run(reader, run)
-        assert chosen.id is not None
-        found = list(reader.all_whole(chosen.id))
-        if query is not None:
-            found = [exchange for exchange in found if query.matches(exchange, reader.operation(exchange))]
-    written = export(chosen, found, form)
-    data = written.encode() if isinstance(written, str) else written
-    if output is None:
-        out = click.get_binary_stream("stdout")
-        out.write(data)
-        out.flush()
-    else:
-        _write(output, data)
-        click.echo(f"Wrote {plural(len(found), 'exchange')} of run {chosen.id} to {output}.", err=True)
+        counted = _Counted(_fitting(reader, chosen, query))
+        data = pieces(chosen, counted, form)
+        if output is None:
+            out = sys.stdout.buffer
+            for piece in data:
+                out.write(piece)
+            out.flush()
+        else:
+            _write(output, data)
+            click.echo(f"Wrote {plural(counted.count, 'exchange')} of run {chosen.id} to {output}.", err=True)
 
 
-def _write(path: Path, data: bytes) -> None:
+def _fitting(reader: Reader, run: Run, query: Query | None) -> Iterator[Exchange]:
+    assert run.id is not None
+    for exchange in reader.all_whole(run.id):
+        if query is None or query.matches(exchange, reader.operation(exchange)):
+            yield exchange
+
+
+class _Counted:
+    """Exchanges that are counted as they go by."""
+
+    def __init__(self, exchanges: Iterator[Exchange]) -> None:
+        self._exchanges = exchanges
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Exchange]:
+        for exchange in self._exchanges:
+            self.count += 1
+            yield exchange
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
     """Write a file whole: under another name first, readable for the user only."""
     partial = path.with_name(path.name + ".part")
     try:
         descriptor = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            file.writelines(pieces)
         partial.replace(path)
     except OSError as exc:
         partial.unlink(missing_ok=True)

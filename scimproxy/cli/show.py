@@ -58,15 +58,17 @@ def show_command(exchange: int, *, db: Path, raw: bool, whole: bool, as_json: bo
 
 
 def _print_raw(exchange: Exchange) -> None:
-    from scimproxy.export import raw_message
+    from scimproxy.export import raw_request, raw_response
 
     if sys.stdout.isatty():
         raise UsageError(
             "--raw prints the bytes as they came, which may command the terminal",
             hint=f"scimproxy show {exchange.id} --raw > exchange.http",
         )
-    out = click.get_binary_stream("stdout")
-    out.write(raw_message(exchange))
+    out = sys.stdout.buffer
+    out.write(raw_request(exchange.request))
+    if exchange.response is not None:
+        out.write(b"\r\n" + raw_response(exchange.response))
     out.flush()
 
 

@@ -41,7 +41,7 @@ def _formats() -> str:
     from scimproxy.export import FORMATS
 
     lines = ["What `scimproxy export --format` writes.", ""]
-    lines += [f"  {name:<8}{form.description}" for name, form in FORMATS.items()]
+    lines += [f"  {name:<8}{form.what}" for name, form in FORMATS.items()]
     return "\n".join(lines)
 
 
