@@ -72,6 +72,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.proxy.mitm_details": Row(
         ours=("exchange", "errors", "proxy"), theirs=("mitmproxy", "OpenSSL", "cryptography", "certifi")
     ),
+    "scimproxy.proxy.mitm_dial": Row(ours=("exchange", "proxy")),
     "scimproxy.proxy.mitm_events": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy",)),
     "scimproxy.proxy.mitm_layers": Row(ours=("exchange", "proxy"), theirs=("mitmproxy", "h11")),
     "scimproxy.proxy.mitm_stream": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy",)),

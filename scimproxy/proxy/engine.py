@@ -11,6 +11,7 @@ The rules every engine keeps, and the conformance suite in tests/conformance sho
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -104,7 +105,8 @@ class EngineOptions:
 
     `public_path` is the path under which clients see the server (None: the target's base path). `public_origin` is
     the tunnel's scheme and authority, where one is known. `vouches_for_client`: the last value of X-Forwarded-For
-    was written by our own tunnel; without it such headers of clients are dropped.
+    was written by our own tunnel; without it such headers of clients are dropped. `head_timeout_s` bounds silence
+    inside a request, `idle_timeout_s` between two.
     """
 
     target: Target
@@ -123,6 +125,9 @@ class EngineOptions:
     response_timeout_s: float = 55.0
     pending_after_ms: float = 250.0
     drain_s: float = 10.0
+    head_timeout_s: float = 30.0
+    idle_timeout_s: float = 120.0
+    max_connections: int = 1000
 
     @property
     def public_base(self) -> str:
@@ -140,6 +145,9 @@ class Recorder(Protocol):
             StoreError: it could not be stored. The engine then does not release the answer: the client gets
                 `forwarding.not_recorded` instead, or a cut connection where the head is already out.
         """
+
+    def submit(self, exchange: Exchange, done: Callable[[ScimproxyError | None], None]) -> None:
+        """Do what `record` does without a task: call `done` in the event loop once, with None or the StoreError."""
 
     def pending(self, exchange: Exchange) -> None:
         """Announce an exchange in flight; `record` is called later with the same `uid`."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import socket
 import time
 import uuid
 from typing import cast
@@ -27,13 +26,14 @@ from mitmproxy.tls import TlsData
 from OpenSSL import SSL
 
 from scimproxy.errors import EngineError, ScimproxyError, StoreError
-from scimproxy.exchange import Failure, State
+from scimproxy.exchange import State
 from scimproxy.proxy import answers
 from scimproxy.proxy.engine import Address, EngineOptions, Recorder
 from scimproxy.proxy.forwarding import Tap, caller_of
 from scimproxy.proxy.mitm_details import Note, tls_connection, tls_context, tls_failure
-from scimproxy.proxy.mitm_events import ClientHead, TimedOut, Wait
-from scimproxy.proxy.mitm_layers import ReverseLayer
+from scimproxy.proxy.mitm_dial import Unopened, dial
+from scimproxy.proxy.mitm_events import ClientHead, ClientSilent, TimedOut, Wait, written_headers
+from scimproxy.proxy.mitm_layers import ClientSide, ReverseLayer
 from scimproxy.proxy.mitm_stream import Stream
 from scimproxy.proxy.passage import Passage
 
@@ -148,6 +148,10 @@ class MitmEngine:
         if self.stopping or writer.get_extra_info("peername") is None:
             writer.close()
             return
+        if len(self.handlers) >= self.options.max_connections:
+            writer.write(_TOO_MANY)
+            writer.close()
+            return
         handler = _Handler(self, reader, writer)
         task = asyncio.current_task()
         assert task is not None
@@ -179,6 +183,8 @@ class _Handler(LiveConnectionHandler):
         context.layers.clear()
         self.note(self.client).opened_at = time.time()
         self.layer = ReverseLayer(context, self)
+        self.listening: asyncio.TimerHandle | None = None
+        self._listen_on()
 
     # -- the desk -------------------------------------------------------------------------------------------------
 
@@ -261,16 +267,41 @@ class _Handler(LiveConnectionHandler):
 
     def _check(self, stream: Stream) -> None:
         writer = self.transports[self.client].writer if self.client in self.transports else None
-        blocked = isinstance(writer, asyncio.StreamWriter) and writer.transport.get_write_buffer_size() > 0
-        if blocked:
+        if isinstance(writer, asyncio.StreamWriter) and _unsent(writer):
             stream.active_m = self.now()  # it is the client that is slow
         if stream.active_m + self.options.response_timeout_s > self.now():
             self.watch(stream)
             return
         self.watched.pop(stream, None)
-        task = self.loop.create_task(self.server_event(TimedOut(stream.stream_id)))
+        self._inject(TimedOut(stream.stream_id))
+
+    def _inject(self, event: events.Event) -> None:
+        """Give the layers an event from outside."""
+        task = self.loop.create_task(self.server_event(event))
         _TASKS.add(task)
         task.add_done_callback(_TASKS.discard)
+
+    def _listen_on(self) -> None:
+        """Look again when the client may have been silent for too long."""
+        due_m = self._client_due_m()
+        longest = min(self.options.head_timeout_s, self.options.idle_timeout_s)
+        delay = longest if due_m is None else min(max(due_m - self.now(), 0.001), longest)
+        self.listening = self.loop.call_later(delay, self._listen)
+
+    def _client_due_m(self) -> float | None:
+        side = self.layer.connections.get(self.client) if isinstance(self.layer, ReverseLayer) else None
+        return side.due_m() if isinstance(side, ClientSide) else None
+
+    def _listen(self) -> None:
+        due_m = self._client_due_m()
+        if due_m is not None and due_m <= self.now() and not self._upstream_is_slow():
+            self._inject(ClientSilent())
+        self._listen_on()
+
+    def _upstream_is_slow(self) -> bool:
+        """Whether it is the upstream that takes no more of the request."""
+        writers = (io.writer for conn, io in self.transports.items() if conn is not self.client)
+        return any(isinstance(one, asyncio.StreamWriter) and _unsent(one) for one in writers)
 
     async def record(self, passage: Passage) -> ScimproxyError | None:
         """Record the passage's end."""
@@ -339,6 +370,8 @@ class _Handler(LiveConnectionHandler):
             self._tell(hook.data.server)
         elif isinstance(hook, server_hooks.ClientDisconnectedHook):
             self._tell(self.client)
+            if self.listening is not None:
+                self.listening.cancel()
             for stream in list(self.watched):
                 self.unwatch(stream)
 
@@ -392,8 +425,8 @@ class _Handler(LiveConnectionHandler):
         note = self.note(conn)
         note.opened_at = conn.timestamp_start = time.time()
         try:
-            reader, writer = await self._dial(note)
-        except _Unopened as exc:
+            reader, writer = await dial(self.options, note)
+        except Unopened as exc:
             note.failure = exc.failure
             self.transports.pop(conn, None)
             await self.server_event(events.OpenConnectionCompleted(command, exc.failure.message))
@@ -416,68 +449,20 @@ class _Handler(LiveConnectionHandler):
             hook = server_hooks.ServerDisconnectedHook(server_hooks.ServerConnectionHookData(conn, self.client))
             await self.handle_hook(hook)
 
-    async def _dial(self, note: Note) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        target, limit = self.options.target, self.options.connect_timeout_s
-        began = self.now()
-        try:
-            addresses = await asyncio.wait_for(_resolve(target.host, target.port), limit)
-        except TimeoutError as exc:
-            raise _Unopened(answers.timed_out(target, "dns", limit)) from exc
-        except (socket.gaierror, UnicodeError) as exc:
-            problem = exc.strerror if isinstance(exc, OSError) else str(exc)
-            raise _Unopened(answers.dns(target, problem or "no reason known")) from exc
-        resolved = self.now()
-        note.dns_ms = (resolved - began) * 1000 if addresses.named else None
-        problems: list[OSError] = []
-        for position, address in enumerate(addresses.hosts):
-            left = (limit - (self.now() - resolved)) / (len(addresses.hosts) - position)
-            try:
-                streams = await asyncio.wait_for(asyncio.open_connection(address, target.port), max(left, 0.01))
-            except OSError as exc:  # TimeoutError is one, too
-                problems.append(exc)
-            else:
-                note.connect_ms = (self.now() - resolved) * 1000
-                return streams
-        note.connect_ms = (self.now() - resolved) * 1000
-        raise _Unopened(self._unconnected(problems, addresses.hosts))
 
-    def _unconnected(self, problems: list[OSError], hosts: list[str]) -> Failure:
-        target = self.options.target
-        if any(isinstance(problem, TimeoutError) for problem in problems):
-            return answers.timed_out(target, "connect", self.options.connect_timeout_s)
-        if any(isinstance(problem, ConnectionRefusedError) for problem in problems):
-            return answers.refused(target, ", ".join(hosts))
-        return answers.unreachable(target, "; ".join(problem.strerror or str(problem) for problem in problems))
-
+_BUSY = answers.scim_error(503, "too many connections are open; try again later")
+_TOO_MANY = (
+    written_headers("HTTP/1.1 503 Service Unavailable", _BUSY.headers.with_added("Connection", "close"))
+    + _BUSY.content.data
+)
 
 _TASKS: set[asyncio.Task[None]] = set()
 """Tasks that nobody else holds; the loop alone would let them be collected."""
 
 
-class _Unopened(Exception):
-    """No upstream connection, and why."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
-class _Addresses:
-    """The addresses of a host, in the order to try them; `named` says that a name was resolved."""
-
-    def __init__(self, hosts: list[str], *, named: bool) -> None:
-        self.hosts = hosts
-        self.named = named
-
-
-async def _resolve(host: str, port: int) -> _Addresses:
-    """Resolve a host; `localhost` always gives both families, whatever the machine's hosts file says."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    hosts = list(dict.fromkeys(str(one[4][0]) for one in found))
-    if host.lower() == "localhost":
-        hosts += [one for one in ("127.0.0.1", "::1") if one not in hosts]
-    return _Addresses(hosts, named=host not in hosts)
+def _unsent(writer: asyncio.StreamWriter) -> bool:
+    """Whether the other end has not taken yet what was written."""
+    return writer.transport.get_write_buffer_size() > 0
 
 
 def _cannot_listen(exc: OSError, host: str, port: int) -> EngineError:

@@ -10,14 +10,14 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from mitmproxy.proxy import commands
+from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers.http import GetHttpConnection
 from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._events import RequestHeaders
 
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Failure, Headers, Request, Response
-from scimproxy.proxy.forwarding import Framing, Refusal
+from scimproxy.proxy.forwarding import Framing, Refusal, end_to_end
 from scimproxy.proxy.mitm_details import Note
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "ClientFinish",
     "ClientGone",
     "ClientHead",
+    "ClientSilent",
     "HeadError",
     "Reach",
     "TimedOut",
@@ -40,7 +41,10 @@ __all__ = [
     "Write",
     "read_request_head",
     "read_response_head",
+    "written_answer",
+    "written_chunk",
     "written_headers",
+    "written_last_chunk",
 ]
 
 
@@ -84,9 +88,14 @@ class ClientEnd(HttpEvent):
 
 @dataclass
 class ClientGone(HttpEvent):
-    """The client closed its connection, or broke the framing of its body (`problem`)."""
+    """The client closed its connection, broke the framing of its body, or fell silent inside it (`problem`)."""
 
     problem: str | None = None
+    status_code: int = 400
+
+
+class ClientSilent(events.Event):
+    """From outside: the client sent nothing for as long as its connection's state allows."""
 
 
 @dataclass
@@ -252,3 +261,18 @@ def written_headers(first_line: str, headers: Headers) -> bytes:
     """Return a head as bytes."""
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
     return f"{first_line}\r\n{fields}\r\n".encode("latin-1")
+
+
+def written_answer(response: Response) -> bytes:
+    """Return the head of an answer as bytes."""
+    return written_headers(f"HTTP/1.1 {response.status_code} {response.reason}", response.headers)
+
+
+def written_chunk(data: bytes) -> bytes:
+    """Return a piece of a body as one chunk (RFC 9112 section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def written_last_chunk(trailers: Headers | None) -> bytes:
+    """Return the end of a chunked body; trailers about one connection only stay behind."""
+    return b"0\r\n\r\n" if trailers is None else written_headers("0", end_to_end(trailers))

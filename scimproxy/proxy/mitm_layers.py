@@ -39,6 +39,7 @@ from scimproxy.proxy.mitm_events import (
     ClientFinish,
     ClientGone,
     ClientHead,
+    ClientSilent,
     HeadError,
     Reach,
     UpstreamData,
@@ -136,6 +137,7 @@ class ClientSide(_Side):
         self.stream_id: int = 1
         self.state = "head"
         self.began: tuple[float, float] | None = None
+        self.active_m = desk.now()
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, Write):
@@ -146,11 +148,35 @@ class ClientSide(_Side):
             yield from self._data(event.data)
         elif isinstance(event, events.ConnectionClosed):
             yield from self._closed()
+        elif isinstance(event, ClientSilent):
+            yield from self._silent()
         elif isinstance(event, events.Wakeup):
+            yield commands.CloseConnection(self.conn)
+
+    def due_m(self) -> float | None:
+        """Return when the client will have been silent for too long; None where it is not its turn."""
+        if self.state == "body":
+            return self.active_m + self.desk.options.head_timeout_s
+        if self.state != "head":
+            return None
+        if self.began is not None:
+            return self.began[1] + self.desk.options.head_timeout_s
+        return self.active_m + self.desk.options.idle_timeout_s
+
+    def _silent(self) -> Commands:
+        detail = f"nothing came for {self.desk.options.head_timeout_s:g} s inside the request"
+        if self.state == "body":
+            self.state = "wait"
+            yield ReceiveHttp(ClientGone(self.stream_id, detail, 408))
+        elif self.state == "head" and self.began is not None:
+            yield from self._hang_up(Refusal(408, detail))
+        elif self.state == "head":
+            self.desk.note(self.conn).close_reason = f"idle for {self.desk.options.idle_timeout_s:g} s"
             yield commands.CloseConnection(self.conn)
 
     def _data(self, data: bytes) -> Commands:
         self.received += len(data)
+        self.active_m = self.desk.now()
         if self.state == "linger":
             return
         self.buf += data
@@ -212,6 +238,7 @@ class ClientSide(_Side):
         self.state = "head"
         self.message_began = self.received - len(self.buf)
         self.began = None
+        self.active_m = self.desk.now()
         yield from self._go_on()
 
     def _linger(self) -> Commands:
@@ -404,6 +431,8 @@ class ReverseLayer(HttpLayer):
         if isinstance(event, events.Start):
             self.connections[self.context.client] = ClientSide(self.context.fork(), self.desk)
             yield from super()._handle_event(event)
+        elif isinstance(event, ClientSilent):
+            yield from self.event_to_child(self.connections[self.context.client], event)
         elif isinstance(event, HttpEvent):
             stream = self.streams.get(event.stream_id)
             if stream is not None:

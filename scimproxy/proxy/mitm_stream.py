@@ -52,7 +52,10 @@ from scimproxy.proxy.mitm_events import (
     UpstreamHead,
     Wait,
     Write,
+    written_answer,
+    written_chunk,
     written_headers,
+    written_last_chunk,
 )
 from scimproxy.proxy.mitm_layers import Commands, Desk
 from scimproxy.proxy.passage import Passage
@@ -199,7 +202,7 @@ class Stream(layer.Layer):
     def _client_end(self, event: ClientEnd) -> Commands:
         self._request_done = True
         passage = self.passage
-        passage.request = replace(passage.request, wire_bytes=event.wire_bytes)
+        passage.request_wire = event.wire_bytes
         passage.request_trailers = event.trailers
         if self._own is not None:
             yield from self._give(*self._own)
@@ -248,13 +251,13 @@ class Stream(layer.Layer):
 
     def _to_upstream(self, data: bytes) -> Commands:
         assert self._upstream is not None
-        out = _chunk(data) if self._request_framing == "chunked" else data
+        out = written_chunk(data) if self._request_framing == "chunked" else data
         yield SendHttp(Write(self.stream_id, out), self._upstream)
 
     def _finish_request(self) -> Commands:
         assert self._upstream is not None
         if self._request_framing == "chunked":
-            yield SendHttp(Write(self.stream_id, _last_chunk(self.passage.request_trailers)), self._upstream)
+            yield SendHttp(Write(self.stream_id, written_last_chunk(self.passage.request_trailers)), self._upstream)
         yield SendHttp(UpstreamFinish(self.stream_id), self._upstream)
         self.passage.sent_m = self.desk.now()
         self.desk.watch(self)
@@ -282,7 +285,7 @@ class Stream(layer.Layer):
         if self.options.rewrite_locations:
             given, passage.rewrites = rewrite_response(given, self.options, passage.caller.origin(self.options))
         passage.given = given
-        yield from self._write(_head(given))
+        yield from self._write(written_answer(given))
         if self._answer_body:
             yield from self._pass_on(bytes(self._answer_body))
             self._answer_body.clear()
@@ -307,7 +310,7 @@ class Stream(layer.Layer):
             yield from self._write(self._answer_piece(data[:-1]))
 
     def _answer_piece(self, data: bytes) -> bytes:
-        return _chunk(data) if self._answer_framing == "chunked" else data
+        return written_chunk(data) if self._answer_framing == "chunked" else data
 
     def _upstream_end(self, event: UpstreamEnd) -> Commands:
         passage = self.passage
@@ -353,11 +356,11 @@ class Stream(layer.Layer):
             else:
                 yield from self._write_own(answers.not_recorded(problem), close=close)
             return
-        out = b"" if self._answering else _head(passage.given)
+        out = b"" if self._answering else written_answer(passage.given)
         if body:
             out += self._answer_piece(body)
         if self._answer_framing == "chunked":
-            out += _last_chunk(trailers)
+            out += written_last_chunk(trailers)
         yield from self._write(out)
         yield from self._finish(close=close)
 
@@ -390,8 +393,8 @@ class Stream(layer.Layer):
     def _client_gone(self, event: ClientGone) -> Commands:
         passage = self.passage
         if event.problem is not None:
-            failure = answers.client_protocol(event.problem)
-            yield from self._give_failure(failure)
+            self._malformed = True
+            yield from self._give_failure(answers.client_protocol(event.problem), status_code=event.status_code)
             return
         phase: Phase = "wait" if passage.first_m is None else "receive"
         if not self._request_done:
@@ -411,7 +414,7 @@ class Stream(layer.Layer):
         if self._answering and passage.given is not None:
             passage.given = replace(passage.given, content=passage.response_tap.content())
 
-    def _give_failure(self, failure: Failure) -> Commands:
+    def _give_failure(self, failure: Failure, *, status_code: int | None = None) -> Commands:
         self.desk.unwatch(self)
         yield from self._abort(failure.message)
         if self._answering:
@@ -422,7 +425,7 @@ class Stream(layer.Layer):
             yield from self._record()
             yield from self._cut()
         else:
-            yield from self._give(failure, answers.answer(failure))
+            yield from self._give(failure, answers.answer(failure, status_code=status_code))
 
     def _give(self, failure: Failure | None, response: Response) -> Commands:
         """Answer by ourselves; without a failure (nothing can be recorded) it is not recorded either."""
@@ -443,7 +446,7 @@ class Stream(layer.Layer):
     def _write_own(self, response: Response, *, close: bool) -> Commands:
         body = b"" if self.passage.request.method == "HEAD" else response.content.data
         head = replace(response, headers=framed(response.headers, "length", close=close))
-        yield from self._write(_head(head) + body)
+        yield from self._write(written_answer(head) + body)
         yield from self._finish(close=close)
 
     def _record(self) -> layer.CommandGenerator[ScimproxyError | None]:
@@ -489,17 +492,3 @@ class Stream(layer.Layer):
 def _fits(length: str | None, options: EngineOptions) -> bool:
     """Whether a body of an announced length is held whole; one of unknown length is not known to fit."""
     return length is not None and int(length) <= options.stream_above
-
-
-def _head(response: Response) -> bytes:
-    return written_headers(f"HTTP/1.1 {response.status_code} {response.reason}", response.headers)
-
-
-def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def _last_chunk(trailers: Headers | None) -> bytes:
-    if trailers is None:
-        return b"0\r\n\r\n"
-    return written_headers("0", end_to_end(trailers))

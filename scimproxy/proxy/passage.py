@@ -53,6 +53,8 @@ class Passage:
     request_tap: Tap
     response_tap: Tap
     request_trailers: Headers | None = None
+    request_wire: int = 0
+    response_wire: int = 0
     upstream_target: str | None = None
     upstream_headers: Headers | None = None
     link: Link | None = None
@@ -71,7 +73,12 @@ class Passage:
     def exchange(self, *, at: float, now_m: float, state: State = "complete") -> Exchange:
         """Return the exchange as it stands; `at` (Unix) and `now_m` (monotonic) are this moment."""
         pending = state == "pending"
-        request = replace(self.request, content=self.request_tap.content(), trailers=self.request_trailers)
+        request = replace(
+            self.request,
+            content=self.request_tap.content(),
+            trailers=self.request_trailers,
+            wire_bytes=self.request_wire or None,
+        )
         came = self.came.headers if self.came is not None else None
         given = self.given.headers if self.given is not None else None
         return Exchange(

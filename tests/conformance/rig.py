@@ -177,6 +177,7 @@ class Recording:
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.held_path: str | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self.entered = asyncio.Event()
         self._changed = asyncio.Condition()
 
@@ -188,6 +189,17 @@ class Recording:
     def release(self) -> None:
         assert self.gate is not None
         self.gate.set()
+
+    def submit(self, exchange: Exchange, done: Callable[[ScimproxyError | None], None]) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            problem = task.exception()
+            assert problem is None or isinstance(problem, ScimproxyError)
+            done(problem)
+
+        task = asyncio.ensure_future(self.record(exchange))
+        self._tasks.add(task)
+        task.add_done_callback(ended)
 
     async def record(self, exchange: Exchange) -> None:
         if self.gate is not None and exchange.request.path == self.held_path:
