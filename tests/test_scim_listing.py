@@ -117,7 +117,14 @@ def test_queries_of_urls() -> None:
     )
     assert Query.of_parameters({"sortBy": "", "count": "", "sortOrder": "ascending"}) == Query()
     assert Query.of_parameters({"count": "9" * 20}).count == 2**31 - 1
-    for wrong in ({"count": "1" * 21}, {"count": "x"}, {"startIndex": ""}, {"sortOrder": "up"}):
+    for wrong in (
+        {"count": "1" * 21},
+        {"count": "x"},
+        {"count": "1_0"},
+        {"count": "\u0661"},
+        {"startIndex": ""},
+        {"sortOrder": "up"},
+    ):
         with pytest.raises(Refusal):
             Query.of_parameters(wrong)
 
@@ -191,8 +198,10 @@ def test_sorting() -> None:
     assert sorted_ids(people, "emails.value") == "acb"
     assert sorted_ids(people, "name.familyName") == "bac"
     assert sorted_ids([{"id": "b", "externalId": "a"}, {"id": "a", "externalId": "B"}], "externalId") == "ab"
-    numbers = [{"id": "b", "active": 10}, {"id": "a", "active": 9}]
-    assert sorted_ids(numbers, "active") == "ab"
+    numbers = [{"id": "b", "active": 10}, {"id": "a", "active": 9}, {"id": "c", "active": -20}]
+    assert sorted_ids(numbers, "active") == "cab"
+    assert sorted_ids([{"id": "b", "active": 10**4000}, *numbers[1:]], "active") == "cab"
+    assert sorted_ids([{"id": "b", "active": True}, {"id": "a", "active": False}], "active") == "ab"
 
 
 @pytest.mark.parametrize("by", ["password", "planet", "a b"])

@@ -7,6 +7,7 @@ Flow: directory -> Query -> order() -> page() -> Projection.apply() for each res
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from scimproxy.scim.schemas import COMMON, Attribute
 __all__ = ["Projection", "Query", "attribute_at", "order", "page"]
 
 _MAX_INT = 2**31 - 1
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +165,11 @@ class Query:
 
 
 def _integer(value: object, name: str) -> int:
-    try:
-        if isinstance(value, bool | float) or (isinstance(value, str) and len(value) > 20):
-            raise ValueError
-        number = int(value)  # type: ignore[call-overload]  # anything else raises, which is the test
-    except (TypeError, ValueError):
-        raise Refusal(400, f"{name} must be an integer", "invalidValue") from None
-    return int(max(-_MAX_INT, min(_MAX_INT, number)))
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refusal(400, f"{name} must be an integer", "invalidValue")
+    return max(-_MAX_INT, min(_MAX_INT, value))
 
 
 def _strings(value: object, name: str) -> list[str]:
@@ -230,16 +230,17 @@ def order(resources: list[Json], query: Query, kinds: Sequence[ResourceType]) ->
     if attribute is None or attribute.returned == "never":
         raise Refusal(400, f"sortBy {query.sort_by} names no attribute to sort by", "invalidPath")
 
-    def key(resource: Json) -> tuple[bool, str]:
+    def key(resource: Json) -> tuple[bool, float, str]:
         value: Value = resource
         for name in way:
             value = _chosen(value.get(name)) if isinstance(value, dict) else None
         if isinstance(value, dict):
             value = value.get("value")
         if value is None:
-            return True, ""
-        text = f"{value:040.9f}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-        return False, text if attribute.case_exact else text.casefold()
+            return True, 0.0, ""
+        if isinstance(value, bool | int | float):
+            return False, float(max(-1e300, min(1e300, value))), ""  # JSON has longer integers than a float holds
+        return False, 0.0, str(value) if attribute.case_exact else str(value).casefold()
 
     return sorted(resources, key=key, reverse=query.descending)
 
