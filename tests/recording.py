@@ -63,6 +63,12 @@ class Up:
             if event["event"] == name and all(event.get(key) == value for key, value in fields.items()):
                 return event
 
+    def wait_for_any(self, *names: str) -> dict[str, Any]:
+        """The next event of one of these names."""
+        while (event := self.event())["event"] not in names:
+            pass
+        return event
+
     def ask(
         self, method: str = "GET", path: str = "/Users", body: bytes | None = None, **headers: str
     ) -> tuple[int, bytes]:
