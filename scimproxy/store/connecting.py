@@ -119,6 +119,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
                 # A WAL database in a folder where no -shm file can be made: nobody else can be writing it either.
                 conn.close()
                 conn = _reading(path, "mode=ro&immutable=1")
+            conn.execute("PRAGMA cache_size = -8000")
             if _refuse_other_databases(conn, path):
                 raise StoreError(f"the database {path} is empty", hint="record something with `scimproxy up`")
             (version,) = conn.execute("PRAGMA user_version").fetchone()
@@ -142,25 +143,23 @@ def _writing(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=256,
     )
-    conn.execute("PRAGMA secure_delete = OFF")  # secrets never get here; zeroing freed pages costs writes
-    conn.execute("PRAGMA cache_size = -8000")
-    conn.execute("PRAGMA wal_autocheckpoint = 2000")
-    conn.execute("PRAGMA journal_size_limit = 67108864")
-    conn.execute("PRAGMA synchronous = NORMAL")
-    return conn
-
-
-def _reading(path: Path, options: str) -> sqlite3.Connection:
-    conn = sqlite3.connect(
-        _uri(path, options), uri=True, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=False
-    )
     try:
-        conn.execute("PRAGMA query_only = ON")
+        conn.execute("PRAGMA secure_delete = OFF")  # secrets never get here; zeroing freed pages costs writes
         conn.execute("PRAGMA cache_size = -8000")
+        conn.execute("PRAGMA wal_autocheckpoint = 2000")
+        conn.execute("PRAGMA journal_size_limit = 67108864")
+        conn.execute("PRAGMA synchronous = NORMAL")
     except BaseException:  # a damaged file fails at the first statement
         conn.close()
         raise
     return conn
+
+
+def _reading(path: Path, options: str) -> sqlite3.Connection:
+    # No statement here: the first one may fail, and connect_reader knows what that means.
+    return sqlite3.connect(
+        _uri(path, options), uri=True, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=False
+    )
 
 
 def _uri(path: Path, options: str) -> str:

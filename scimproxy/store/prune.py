@@ -80,7 +80,8 @@ def prune(
     with translated(path), contextlib.closing(connect_upkeep(path)) as conn:
         before = _size(conn)
         chosen = _choose(_weigh(conn), now=now, keep_days=keep_days, keep_runs=keep_runs, max_size=max_size)
-        after = before - sum(run.bytes for run in chosen)
+        # Pages that are free already go with the first prune that removes something.
+        after = before - (_free(conn) + sum(run.bytes for run in chosen) if chosen else 0)
         if not dry_run and chosen:
             _remove(conn, chosen, progress)
             after = _shrink(conn, progress)
@@ -96,6 +97,11 @@ def prune(
 
 def _size(conn: sqlite3.Connection) -> int:
     (pages,), (size,) = (conn.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+    return int(pages * size)
+
+
+def _free(conn: sqlite3.Connection) -> int:
+    (pages,), (size,) = (conn.execute(f"PRAGMA {name}").fetchone() for name in ("freelist_count", "page_size"))
     return int(pages * size)
 
 
@@ -116,7 +122,7 @@ def _weigh(conn: sqlite3.Connection) -> list[_Weighed]:
         " ended_at IS NULL, process FROM runs ORDER BY id"
     ).fetchall()
     raw = {number: weights.get(number, 0) + count * _ROW_BYTES for number, _, count, _, _ in rows}
-    scale = _size(conn) / max(1, sum(raw.values()))
+    scale = (_size(conn) - _free(conn)) / max(1, sum(raw.values()))
     return [
         _Weighed(number, from_iso(last), count, int(raw[number] * min(scale, 4.0)), bool(going and is_alive(process)))
         for number, last, count, going, process in rows

@@ -108,7 +108,7 @@ def find(
             f" search_index MATCH ? AND {where}"
         )
         late = (
-            f"{every} AND e.id IN (SELECT id FROM exchanges WHERE state = 'pending' UNION SELECT id FROM exchanges"
+            f"{every} AND e.id IN (SELECT id FROM exchanges WHERE state = 'pending' UNION SELECT id FROM exchanges"  # noqa: S608 - our own SQL and question marks
             " WHERE seq > (SELECT value FROM progress WHERE name = 'derived_seq'))"
         )
         sources = [(indexed, [plan.match, *values], "search_index.rowid"), (late, values, "e.id")]

@@ -57,6 +57,13 @@ class _Cache[K, V]:
         self._old.clear()
 
 
+def _older(one: Connection, other: Connection) -> bool:
+    """Whether one is a snapshot from before the other."""
+    if other.closed_at is not None and one.closed_at is None:
+        return True
+    return (one.exchanges or 0) < (other.exchanges or 0)
+
+
 type _ConnectionKey = tuple[int, str, str]
 
 
@@ -140,7 +147,7 @@ class Sharing:
                 self._changed[key] = connection
         else:
             number, last = known
-            if last is connection or last == connection:
+            if last is connection or last == connection or _older(connection, last):
                 return number
             self._changed[key] = connection
         self._connections[key] = (number, connection)
