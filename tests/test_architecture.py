@@ -81,7 +81,8 @@ TABLE: dict[str, Row] = {
     "scimproxy.demo": Row(ours=("exchange", "errors", "scim", "bending", "defects"), theirs=("aiohttp",)),
     # ---- wiring
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact", "clients", "store", "proxy.engine")),
-    "scimproxy.doctor": Row(ours=(*PURE_ROOMS, "store", "proxy"), theirs=("aiohttp", "pyngrok")),
+    "scimproxy.probe": Row(ours=("proxy.engine",)),
+    "scimproxy.doctor": Row(ours=("errors", "probe", "proxy.engine", "store")),
     "scimproxy.app": Row(ours=(*PURE_ROOMS, "store", "proxy", "recorder", "demo")),
     # ---- faces
     "scimproxy.cli": Row(
