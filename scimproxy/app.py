@@ -368,18 +368,17 @@ class _Recording:
         while self._notices:
             self._tell(self._notices.popleft())
         limit = _BATCH if self._options.tell_all else _READABLE
+        newest = reader.newest_seq()  # before the rows: what comes in between is told the next time
         rows = reader.changes(after=self._seq, limit=limit, run_id=run.id)
         for row in rows:
             self._seq = row.seq
             self._tell(Seen(row))
-        if len(rows) < limit:
-            return False
-        if not self._options.tell_all:
-            newest = reader.newest_seq()
-            if newest > self._seq:
-                self._tell(Skipped(newest - self._seq))
-                self._seq = newest
-        return True
+        if len(rows) == limit and self._options.tell_all:
+            return True
+        if len(rows) == limit and newest > self._seq:
+            self._tell(Skipped(newest - self._seq))
+        self._seq = max(self._seq, newest)  # never read again what other recordings write into this database
+        return len(rows) == limit
 
     async def _keep_account(self, run: Run, recorder: Recorder) -> None:
         """Write how many were lost as the number grows, and notice that recording works again without traffic."""

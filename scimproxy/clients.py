@@ -2,7 +2,7 @@
 
 One rule: a label says what the request itself shows, and None means that it shows nothing. A User-Agent is a
 claim, so a label is a help for reading and filtering, never a ground for trust. Pure; the table `CLIENTS` is
-what `scimproxy clients` prints and what `client:` of the query language accepts.
+what `scimproxy help clients` prints and what `client:` of the query language accepts.
 """
 
 from __future__ import annotations

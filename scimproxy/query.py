@@ -53,7 +53,7 @@ TERMS: tuple[TermInfo, ...] = (
     TermInfo("op", ", ".join(KINDS), "what the exchange is in SCIM", "op:patch"),
     TermInfo("type", "NAME[,NAME]", "the type of the SCIM resource", "type:Group"),
     TermInfo("user", "TEXT", "the SCIM user it is about: name, id or filter holds this text", "user:bjensen"),
-    TermInfo("client", "LABEL[,LABEL]", "who called (scimproxy.clients lists the labels)", "client:okta"),
+    TermInfo("client", "LABEL[,LABEL]", "who called (`scimproxy help clients` lists them)", "client:okta"),
     TermInfo("run", "NUMBER[,NUMBER]", "the run that it belongs to", "run:3"),
     TermInfo("failure", ", ".join(FAILURES), "why there is no whole answer", "failure:timeout"),
     TermInfo("has", ", ".join(HAS), "there is one", "has:failure"),
