@@ -26,8 +26,9 @@ from scimproxy.errors import StoreError
 from scimproxy.exchange import Connection, Exchange, Run, TunnelEvent
 from scimproxy.store import derive
 from scimproxy.store.connecting import connect_writer, translate, translated
-from scimproxy.store.process import is_alive, this_process
-from scimproxy.store.rows import EXCHANGE_COLUMNS, RUN_COLUMNS, exchange_row, run_row, tags_text, to_iso
+from scimproxy.store.process import is_alive
+from scimproxy.store.rows import EXCHANGE_COLUMNS, exchange_row, tags_text, to_iso
+from scimproxy.store.runs import delete_run, finish_run, insert_run, update_run
 from scimproxy.store.schema import next_numbers
 from scimproxy.store.sharing import Sharing
 
@@ -164,18 +165,7 @@ class Store:
 
     def start_run(self, run: Run) -> Run:
         """Store a run and return it with its id; exchanges without a `run_id` belong to the newest one."""
-
-        def insert() -> int:
-            cursor = self._conn.execute(
-                f"INSERT INTO runs ({', '.join(RUN_COLUMNS)}, process) "  # noqa: S608 - our own column names
-                f"VALUES (?{', ?' * len(RUN_COLUMNS)})",
-                (*run_row(run), this_process()),
-            )
-            number = cursor.lastrowid
-            assert number is not None
-            return number
-
-        number = self._call(insert)
+        number = self._call(lambda: insert_run(self._conn, run))
         self._runs.append(number)
         return replace(run, id=number)
 
@@ -185,17 +175,15 @@ class Store:
         Raises:
             StoreError: there is no such run.
         """
-        sets = ", ".join(f"{name} = ?" for name in RUN_COLUMNS)
+        self._call(lambda: update_run(self._conn, run))
 
-        def update() -> None:
-            cursor = self._conn.execute(
-                f"UPDATE runs SET {sets} WHERE id = ?",  # noqa: S608 - our own column names
-                (*run_row(run), run.id),
-            )
-            if not cursor.rowcount:
-                raise _no_run(run.id)
+    def finish_run(self, run_id: int, *, ended_at: float, lost: int | None = None) -> None:
+        """Store that a run ended, and how many exchanges passed it unrecorded.
 
-        self._call(update)
+        Raises:
+            StoreError: there is no such run.
+        """
+        self._call(lambda: finish_run(self._conn, run_id, ended_at, lost))
 
     def delete_run(self, run_id: int) -> None:
         """Delete a run that made no exchanges; `prune` removes runs that did.
@@ -205,38 +193,13 @@ class Store:
         """
 
         def delete() -> None:
-            if self._conn.execute("SELECT 1 FROM exchanges WHERE run_id = ? LIMIT 1", (run_id,)).fetchone():
-                raise StoreError(f"run {run_id} holds exchanges", hint="`scimproxy prune` removes runs")
-            for table in ("connection_certificates", "connections", "tunnel_events"):
-                where = "run_id = ?"
-                if table == "connection_certificates":
-                    where = "connection_id IN (SELECT id FROM connections WHERE run_id = ?)"
-                self._conn.execute(f"DELETE FROM {table} WHERE {where}", (run_id,))  # noqa: S608 - literals above
-            if not self._conn.execute("DELETE FROM runs WHERE id = ?", (run_id,)).rowcount:
-                raise _no_run(run_id)
+            delete_run(self._conn, run_id)
             self._sharing.forget()
             self._sharing.refresh()
 
         self._call(delete)
         if run_id in self._runs:
             self._runs.remove(run_id)
-
-    def finish_run(self, run_id: int, *, ended_at: float, lost: int | None = None) -> None:
-        """Store that a run ended, and how many exchanges passed it unrecorded.
-
-        Raises:
-            StoreError: there is no such run.
-        """
-
-        def finish() -> None:
-            cursor = self._conn.execute(
-                "UPDATE runs SET ended_at = ?, lost = coalesce(?, lost) WHERE id = ?",
-                (to_iso(ended_at), lost, run_id),
-            )
-            if not cursor.rowcount:
-                raise _no_run(run_id)
-
-        self._call(finish)
 
     def annotate(self, exchange_id: int, *, note: str | None, tags: tuple[str, ...] = ()) -> None:
         """Set a person's note and tags on an exchange.
@@ -553,7 +516,3 @@ class Store:
             [(self._take_seq(), number) for number in ids],
         )
         return len(ids)
-
-
-def _no_run(run_id: int | None) -> StoreError:
-    return StoreError(f"there is no run {run_id}", hint="`scimproxy runs` lists them")
