@@ -43,6 +43,7 @@ def test_paths(text: str, expected: PatchPath) -> None:
         ('members[value eq 1a"]', 17, "double quotes"),
         ("name.", 5, "sub-attribute"),
         ("name.a.b", 6, "Unexpected '.'"),
+        ("a:b", 0, "no URN"),
         ("a b", 1, "end of the path"),
         ("1a", 0, "name of an attribute"),
         ("urn:x:", 6, "name of an attribute"),

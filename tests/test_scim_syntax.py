@@ -164,6 +164,9 @@ def test_canonical_form(text: str, canonical: str) -> None:
         ("a.b.c pr", 3, r"Unexpected '\.'"),
         ("_a pr", 0, "name of an attribute"),
         ("1a pr", 0, "name of an attribute"),
+        ("a:b pr", 0, "'a' before the colon is no URN"),
+        ("$urn:x:b pr", 0, "is no URN"),
+        (":b pr", 0, "name of an attribute"),
         ("urn:x: pr", 6, "name of an attribute"),
         ("a\tpr", 1, "a space and an operator"),
         ("a eq " + "x" * 99, 5, r"found 'x{40}\.\.\.'"),
@@ -202,7 +205,7 @@ def test_a_long_chain_is_one_flat_tree() -> None:
     assert hash(found) == hash(parse_filter(text))
 
 
-NAMES = st.from_regex(r"[A-Za-z$][A-Za-z0-9_$-]{0,6}", fullmatch=True)
+NAMES = st.from_regex(r"\$?[A-Za-z][A-Za-z0-9_$-]{0,6}", fullmatch=True)
 URNS = st.sampled_from([None, None, "urn:ietf:params:scim:schemas:core:2.0:User", "urn:x.y:1.0"])
 PATHS = st.builds(AttributePath, URNS, NAMES, st.none() | NAMES)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

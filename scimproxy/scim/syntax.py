@@ -135,9 +135,10 @@ def parse_filter(text: str, *, max_length: int = MAX_LENGTH, max_depth: int = MA
     return found
 
 
-_NAME = re.compile(r"[A-Za-z$][A-Za-z0-9_$-]*")
+_NAME = re.compile(r"\$?[A-Za-z][A-Za-z0-9_$-]*")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
 _WORD = re.compile(r"[^\s()\[\]\"]*")
-_PATH = re.compile(r"[A-Za-z$][A-Za-z0-9:._~%/+@$-]*")
+_PATH = re.compile(r"\$?[A-Za-z][A-Za-z0-9:._~%/+@$-]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?=[\s)\]]|$)")
 _PLAIN = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]*')
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}'
@@ -336,6 +337,8 @@ class Reader:
         if not found:
             raise self.fault(f"Expected the name of an attribute, found {self.shown()}")
         schema, colon, _ = found.group().rpartition(":")
+        if colon and not _URI.fullmatch(schema):
+            raise self.fault(f"{schema!r} before the colon is no URN of a schema")
         self.position += len(schema) + len(colon)
         name = self.name("an attribute")
         sub = self.name("a sub-attribute") if self.take(".") else None
