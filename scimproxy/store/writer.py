@@ -46,7 +46,7 @@ _PROBE_S = 1.0
 """So often a store that failed tries whether it can write again."""
 _CLOSING_S = 1.0
 """So long closing goes on making derived rows; the rest is made by the next search or recording."""
-_NEEDED = 1024 * 1024
+_NEEDED = 256 * 1024
 """So many bytes have to be free before a probe after "disk full" makes sense."""
 _UPDATE_S = 0.5
 """Counters of connections that go on are written at most this late while there is no quiet."""
