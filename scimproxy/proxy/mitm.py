@@ -55,6 +55,7 @@ class MitmEngine:
         self.tls: SSL.Context | None = None
         self.handlers: dict[_Handler, asyncio.Task[None]] = {}
         self.flying: dict[str, Passage] = {}
+        self.recording: set[str] = set()
         self._landed = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._stop: asyncio.Task[None] | None = None
@@ -123,8 +124,9 @@ class MitmEngine:
 
     async def record(self, passage: Passage, *, state: State = "complete") -> ScimproxyError | None:
         """Record how a passage ended, once; return why its answer must be withheld, None where it may go."""
-        if passage.uid not in self.flying:
-            return EngineError("scimproxy was stopped")
+        if passage.uid not in self.flying or passage.uid in self.recording:
+            return EngineError("the exchange has ended already")
+        self.recording.add(passage.uid)
         exchange = passage.exchange(at=time.time(), now_m=time.monotonic(), state=state)
         try:
             await self.recorder.record(exchange)
@@ -134,6 +136,7 @@ class MitmEngine:
             log.exception("recording an exchange failed; it passes unrecorded")
             self.lost("recording it raised an error that is a fault of scimproxy; see the log")
         finally:
+            self.recording.discard(passage.uid)
             self.land(passage)
         return None
 
@@ -161,6 +164,7 @@ class MitmEngine:
         except Exception:
             log.exception("a client connection failed")
         finally:
+            await handler.end()
             del self.handlers[handler]
             writer.close()
 
@@ -183,6 +187,7 @@ class _Handler(LiveConnectionHandler):
         context.layers.clear()
         self.note(self.client).opened_at = time.time()
         self.layer = ReverseLayer(context, self)
+        self.ended = False
         self.listening: asyncio.TimerHandle | None = None
         self._listen_on()
 
@@ -314,6 +319,15 @@ class _Handler(LiveConnectionHandler):
         self._forget_timer(passage)
         self.engine.land(passage)
 
+    async def end(self) -> None:
+        """The client's connection is over: nothing is opened any more, and what is still in flight has ended."""
+        self.ended = True
+        for passage in list(self.passages.values()):
+            if passage.uid in self.engine.flying and passage.uid not in self.engine.recording:
+                passage.failure = answers.client_gone("wait" if passage.sent_m is not None else "request")
+                passage.ended = "closed by the client before the answer"
+                await self.record(passage)
+
     def _forget_timer(self, passage: Passage) -> None:
         self.passages.pop(passage.uid, None)
         timer = self.timers.pop(passage.uid, None)
@@ -424,6 +438,10 @@ class _Handler(LiveConnectionHandler):
         conn = command.connection
         note = self.note(conn)
         note.opened_at = conn.timestamp_start = time.time()
+        if self.ended:
+            self.transports.pop(conn, None)
+            await self.server_event(events.OpenConnectionCompleted(command, "the client is gone"))
+            return
         try:
             reader, writer = await dial(self.options, note)
         except Unopened as exc:

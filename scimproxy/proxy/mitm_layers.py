@@ -231,6 +231,8 @@ class ClientSide(_Side):
             yield ReceiveHttp(ClientGone(self.stream_id, str(exc)))
 
     def _finish(self, *, close: bool) -> Commands:
+        if self.state == "linger":
+            return  # the client went away meanwhile; what it sent ahead is not begun
         if close or self.state == "body":
             yield from self._linger()
             return

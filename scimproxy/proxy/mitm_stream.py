@@ -105,6 +105,7 @@ class Stream(layer.Layer):
         self._request_framing: Framing = "none"
         self._uploading = False
         self._malformed = False
+        self._gone = False
         self._own: tuple[Failure | None, Response] | None = None
         self._upstream: Connection | None = None
         self._note: Note | None = None
@@ -182,7 +183,7 @@ class Stream(layer.Layer):
 
     def _client_data(self, data: bytes) -> Commands:
         self.passage.request_tap.feed(data)
-        if self._own is not None:
+        if self._own is not None or self._gone:
             return
         if self._uploading:
             yield from self._to_upstream(data)
@@ -206,6 +207,8 @@ class Stream(layer.Layer):
         passage.request_trailers = event.trailers
         if self._own is not None:
             yield from self._give(*self._own)
+        elif self._gone:
+            return
         elif self._uploading:
             yield from self._finish_request()
         elif (yield from self._connect()):
@@ -228,13 +231,16 @@ class Stream(layer.Layer):
         conn: Server | None
         conn, err = yield reach
         assert reach.note is not None
+        self._gone = any(isinstance(waiting, ClientGone) for waiting in self._paused_event_queue)
         if conn is None:
             passage.link = reach.note.link(None)
+            if self._gone:
+                return False
             yield from self._give_failure(reach.note.failure or answers.unreachable(target, err or "no reason known"))
             return False
         self._note, self._upstream = reach.note, conn
         self.context.server = conn
-        if any(isinstance(waiting, ClientGone) for waiting in self._paused_event_queue):
+        if self._gone:
             return False  # the client went away meanwhile: nothing is sent, the queue tells the rest
         reach.note.exchanges += 1
         reach.note.idle_since_m = None
