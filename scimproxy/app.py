@@ -36,6 +36,8 @@ _TOLD_EVERY_S = 0.05
 _BATCH = 200
 _READABLE = 40
 _READABLE_S = 1.0
+_SHARE = 6
+"""Under load telling pauses so many times as long as it took: recording comes first."""
 _ACCOUNT_EVERY_S = 1.0
 _KNOCK_S = 3.0
 
@@ -358,10 +360,13 @@ class _Recording:
         while True:
             await self._changed.wait()
             self._changed.clear()
+            began = time.monotonic()
             more = self._tell_batch(reader, run)
+            taken = time.monotonic() - began
             if more:
                 self._changed.set()
-            await asyncio.sleep(_READABLE_S if more and not self._options.tell_all else _TOLD_EVERY_S)
+            pause = _READABLE_S if more and not self._options.tell_all else _TOLD_EVERY_S
+            await asyncio.sleep(max(pause, taken * _SHARE))
 
     def _tell_batch(self, reader: Reader, run: Run) -> bool:
         """Tell up to a batch of changes; return whether there may be more."""
