@@ -31,7 +31,7 @@ from scimproxy.scim.filters import (
     parse_filter,
 )
 from scimproxy.scim.paths import PatchPath, parse_path
-from scimproxy.scim.schemas import ENTERPRISE_USER, USER
+from scimproxy.scim.schemas import BY_ID, ENTERPRISE_USER, USER
 from scimproxy.scim.syntax import OPERATORS
 
 models = pytest.importorskip("scim2_models", reason="the peers are not installed")
@@ -506,3 +506,65 @@ def test_the_expressions_are_many_and_of_all_kinds(ledger: Ledger) -> None:
     assert ledger.agreed["accepted"] > 2500, ledger.agreed
     assert ledger.agreed["refused"] > 2000, ledger.agreed
     assert ledger.agreed["decided"] > 2000, ledger.agreed
+
+
+# -- the schemas --------------------------------------------------------------------------------------------
+
+PAGINATION = "RFC 9865, a later extension that we do not announce"
+CHARACTERISTICS: dict[tuple[str, str], str] = {
+    ("User", "password caseExact"): "false in the listing of RFC 7643 section 8.7.1",
+    ("User", "groups.$ref referenceTypes"): "User and Group in the listing of section 8.7.1",
+    ("EnterpriseUser", "manager.value required"): "RECOMMENDED in section 4.3, false in the listing",
+    ("EnterpriseUser", "manager.$ref required"): "RECOMMENDED in section 4.3, false in the listing",
+    ("Group", "members.display mutability"): "immutable by section 2.4",
+    ("ServiceProviderConfig", "id"): "the one resource without an id (section 5)",
+    ("ServiceProviderConfig", "pagination"): PAGINATION,
+    ("ServiceProviderConfig", "pagination.cursor"): PAGINATION,
+    ("ServiceProviderConfig", "pagination.cursorTimeout"): PAGINATION,
+    ("ServiceProviderConfig", "pagination.defaultPageSize"): PAGINATION,
+    ("ServiceProviderConfig", "pagination.defaultPaginationMethod"): PAGINATION,
+    ("ServiceProviderConfig", "pagination.index"): PAGINATION,
+    ("ServiceProviderConfig", "pagination.maxPageSize"): PAGINATION,
+    ("ResourceType", "name caseExact"): "false in the listing of section 8.7.2",
+    ("ResourceType", "name uniqueness"): "none in the listing of section 8.7.2",
+    ("ResourceType", "endpoint uniqueness"): "none in the listing of section 8.7.2",
+    ("ResourceType", "schemaExtensions required"): "OPTIONAL in section 6",
+    ("Schema", "id caseExact"): "an id is case exact (section 3.1)",
+    ("Schema", "id uniqueness"): "an id is unique on its server (section 3.1)",
+    ("Schema", "attributes.description caseExact"): "text for people; false unless said otherwise (section 2.2)",
+    ("Schema", "attributes.subAttributes.description caseExact"): "text for people; false unless said otherwise",
+}
+"""Where scim2-models has other characteristics than we, and why we are right."""
+
+
+def flat(attributes: list[dict[str, Any]], prefix: str = "") -> dict[str, dict[str, Any]]:
+    found = {}
+    for attribute in attributes:
+        name = f"{prefix}{attribute['name']}"
+        found[name] = {
+            key: value for key, value in attribute.items() if key not in {"name", "description", "subAttributes"}
+        }
+        found |= flat(attribute.get("subAttributes", []), f"{name}.")
+    return found
+
+
+def differences(ours: dict[str, dict[str, Any]], theirs: dict[str, dict[str, Any]]) -> set[str]:
+    found = set(ours) ^ set(theirs)
+    for name in set(ours) & set(theirs):
+        for key in set(ours[name]) & set(theirs[name]):
+            left, right = ours[name][key], theirs[name][key]
+            if (sorted(left) != sorted(right)) if isinstance(left, list) else left != right:
+                found.add(f"{name} {key}")
+    return found
+
+
+def test_the_schemas_agree_with_scim2_models() -> None:
+    found = {
+        (schema.name, difference)
+        for schema in BY_ID.values()
+        for difference in differences(
+            flat(schema.to_dict()["attributes"]),
+            flat(getattr(models, schema.name).to_schema().model_dump()["attributes"]),
+        )
+    }
+    assert found == set(CHARACTERISTICS)
