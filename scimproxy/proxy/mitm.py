@@ -273,7 +273,9 @@ class _Handler(LiveConnectionHandler):
     def _check(self, stream: Stream) -> None:
         writer = self.transports[self.client].writer if self.client in self.transports else None
         if isinstance(writer, asyncio.StreamWriter) and _unsent(writer):
-            stream.active_m = self.now()  # it is the client that is slow
+            stream.active_m = self.now()  # it is the client that takes no more of the answer
+        if not stream.request_done and not self._upstream_is_slow():
+            stream.active_m = self.now()  # it is the client that sends no more of the request
         if stream.active_m + self.options.response_timeout_s > self.now():
             self.watch(stream)
             return

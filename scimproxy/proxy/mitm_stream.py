@@ -101,7 +101,7 @@ class Stream(layer.Layer):
         self.active_m = 0.0
         self.over = False
         self._request_body = bytearray()
-        self._request_done = False
+        self.request_done = False
         self._request_framing: Framing = "none"
         self._uploading = False
         self._malformed = False
@@ -195,13 +195,14 @@ class Stream(layer.Layer):
     def _begin_upload(self) -> Commands:
         self._uploading = True
         if (yield from self._connect()):
+            self.desk.watch(self)
             yield from self._ask()
             if self._request_body:
                 yield from self._to_upstream(bytes(self._request_body))
                 self._request_body.clear()
 
     def _client_end(self, event: ClientEnd) -> Commands:
-        self._request_done = True
+        self.request_done = True
         passage = self.passage
         passage.request_wire = event.wire_bytes
         passage.request_trailers = event.trailers
@@ -322,7 +323,7 @@ class Stream(layer.Layer):
         passage = self.passage
         passage.last_m = self.desk.now()
         self.desk.unwatch(self)
-        if not self._request_done:
+        if not self.request_done:
             yield from self._abort("the upstream answered before it had the whole request")
         self._upstream = None
         trailers = event.trailers if self._answer_framing == "chunked" else None
@@ -381,7 +382,7 @@ class Stream(layer.Layer):
             attempts=passage.attempts or 0,
             reused=self._note is not None and self._note.exchanges > 1,
             answered=not event.untouched,
-            replayable=not self._uploading and self._request_done,
+            replayable=not self._uploading and self.request_done,
         ):
             if (yield from self._connect(fresh=True)):
                 yield from self._send_whole()
@@ -393,6 +394,8 @@ class Stream(layer.Layer):
 
     def _timed_out(self) -> Commands:
         phase: Phase = "wait" if self.passage.first_m is None else "receive"
+        if not self.request_done:
+            phase = "send"
         failure = answers.timed_out(self.options.target, phase, self.options.response_timeout_s)
         yield from self._give_failure(failure)
 
@@ -403,7 +406,7 @@ class Stream(layer.Layer):
             yield from self._give_failure(answers.client_protocol(event.problem), status_code=event.status_code)
             return
         phase: Phase = "wait" if passage.first_m is None else "receive"
-        if not self._request_done:
+        if not self.request_done:
             phase = "request"
         passage.failure = answers.client_gone(phase)
         passage.ended = "closed by the client " + (
@@ -471,7 +474,7 @@ class Stream(layer.Layer):
         return (
             self.desk.stopping
             or self._malformed
-            or not (self._request_done or self._request_framing == "none")
+            or not (self.request_done or self._request_framing == "none")
             or request.http_version != "1.1"
             or self._answer_framing == "close"
             or wants_close(request.headers, request.http_version)

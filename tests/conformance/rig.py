@@ -197,6 +197,8 @@ class Recording:
             assert problem is None or isinstance(problem, ScimproxyError)
             done(problem)
 
+        if self.error is not None and not isinstance(self.error, ScimproxyError):
+            raise self.error
         task = asyncio.ensure_future(self.record(exchange))
         self._tasks.add(task)
         task.add_done_callback(ended)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import socket
@@ -219,6 +220,28 @@ async def test_half_an_answer_in_time(rigs: Rigs) -> None:
     exchange = await failing(rig, 504)
     assert kind_and_phase(exchange) == ("timeout", "receive")
     assert exchange.upstream_response_headers is not None
+
+
+async def test_an_upstream_that_takes_no_more(rigs: Rigs) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.until(b"\r\n\r\n")
+        await asyncio.Event().wait()
+
+    rig = await rigs(script, response_timeout_s=0.2, stream_above=1000)
+    client = await rig.client()
+
+    async def upload() -> None:
+        with contextlib.suppress(ConnectionError):
+            await client.send(b"POST /Users HTTP/1.1\r\nHost: h\r\nContent-Length: 90000000\r\n\r\n")
+            for _ in range(1800):
+                await client.send(b"x" * 50_000)
+
+    uploading = asyncio.create_task(upload())
+    got = await client.message()
+    assert got.startswith(b"HTTP/1.1 504 ")
+    exchange = await rig.recorder.one()
+    assert kind_and_phase(exchange) == ("timeout", "send")
+    uploading.cancel()
 
 
 # -- upstream closes ----------------------------------------------------------------------------------------------
