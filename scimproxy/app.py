@@ -278,9 +278,7 @@ class _Recording:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._stop_engine(engine)
             with contextlib.closing(reader):
-                self._write_end(reader, replace(run, ended_at=time.time(), lost=recorder.lost_count))
-        if problem is not None:
-            raise problem
+                unwritten = self._write_end(reader, replace(run, ended_at=time.time(), lost=recorder.lost_count))
         stopped = Stopped(
             run_id=run_id,
             reason=self._stop.reason,
@@ -292,6 +290,8 @@ class _Recording:
             at_once=self._stop.at_once.is_set(),
         )
         self._tell(stopped)
+        if problem is not None or unwritten is not None:
+            raise problem or unwritten  # type: ignore[misc]  # one of the two it is
         return stopped
 
     def _announce(self, run: Run, listen: Address) -> None:
@@ -409,12 +409,17 @@ class _Recording:
                 "start your SCIM server; until then clients get 502, and that is recorded too",
             )
 
-    def _write_end(self, reader: Reader, run: Run) -> None:
-        """Write what is queued, tell the last of it, and finish the run."""
+    def _write_end(self, reader: Reader, run: Run) -> StoreError | None:
+        """Write what is queued, tell the last of it, and finish the run; return why that was not possible."""
         assert run.id is not None
         assert run.ended_at is not None
-        self._store.flush()
+        problem = None
+        try:
+            self._store.flush()
+            self._store.finish_run(run.id, ended_at=run.ended_at, lost=run.lost)
+        except StoreError as exc:  # the disk is still full: what clients were given an answer for is there already
+            problem = exc
         while self._tell_batch(reader, run):
             pass
-        self._store.finish_run(run.id, ended_at=run.ended_at, lost=run.lost)
         self._outcomes = reader.outcomes(run.id)
+        return problem

@@ -6,6 +6,7 @@ at. Place in the flow: beside it; the command line prints the checks.
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -226,6 +227,8 @@ def check_port(listen: Address) -> Check:
     except OSError as exc:
         owner = port_owner(listen.port)
         by = f" by {owner}" if owner else ""
+        if isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL:
+            return Check("port", "fail", f"{listen.host} is no address of this machine", "use 127.0.0.1 or ::1")
         if isinstance(exc, PermissionError):
             return Check("port", "fail", f"port {listen.port} needs privileges", "choose a --port above 1023")
         return Check("port", "fail", f"{listen} is taken{by}", "stop that program, or choose another --port")

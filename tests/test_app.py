@@ -18,7 +18,7 @@ from listeners import http as answer
 
 from scimproxy import app
 from scimproxy.app import Event, Notice, Ready, RecordOptions, Seen, Skipped, Stop, Stopped, record
-from scimproxy.errors import EngineError, StoreError, UsageError
+from scimproxy.errors import EngineError, StoreError, StoreFull, UsageError
 from scimproxy.exchange import TunnelEvent
 from scimproxy.proxy.engine import Address, EngineOptions, Recorder, Target
 from scimproxy.store import Reader, Store
@@ -216,6 +216,25 @@ async def test_an_engine_that_fails_later(upstream: Target, tmp_path: Path, monk
     with Reader.open(tmp_path / "a.db") as reader:
         (run,) = reader.runs()
     assert (run.exchange_count, run.ended_at is None) == (1, False)
+
+
+async def test_a_disk_that_is_full_at_the_end(
+    upstream: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, stop = Watch(), Stop()
+    task = asyncio.create_task(record(options(upstream, tmp_path), watch, stop))
+    (ready,) = await watch.until(Ready)
+    assert await asyncio.to_thread(get, ready.url + "/Users") == 200
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreFull("no space is left")
+
+    monkeypatch.setattr(Store, "flush", full)
+    stop("done")
+    with pytest.raises(StoreFull):
+        await task
+    (stopped,) = await watch.until(Stopped)  # the summary is told all the same
+    assert stopped.exchanges == 1
 
 
 async def test_what_is_lost_is_written_and_told(

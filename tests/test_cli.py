@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import click
+import factories
 import pytest
 from click.testing import CliRunner
 from recording import ROOT, command, environment, run
@@ -13,6 +14,7 @@ from scimproxy import __version__
 from scimproxy.cli import COMMANDS, cli
 from scimproxy.cli.topics import TOPICS
 from scimproxy.errors import ScimproxyError, SyntaxProblem
+from scimproxy.store import Store
 
 
 def test_help_names_every_command() -> None:
@@ -113,6 +115,14 @@ def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_as_a_module() -> None:
     done = run("--version")
     assert (done.returncode, done.stdout) == (0, f"scimproxy {__version__}\n")
+
+
+def test_a_terminal_that_is_not_utf_8(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "a.db") as store:
+        store.start_run(factories.run(name="\u738b"))
+    done = run("runs", "--db", str(tmp_path / "a.db"), PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u738b" in done.stdout
 
 
 def test_a_reader_that_has_seen_enough() -> None:

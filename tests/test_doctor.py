@@ -197,6 +197,11 @@ def test_a_port_that_needs_privileges(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "above 1023" in (check_port(Address("127.0.0.1", 80)).hint or "")
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "::ffff:nonsense"])
+def test_an_address_that_is_not_ours(host: str) -> None:
+    assert "no address of this machine" in check_port(Address(host, 0)).message
+
+
 # --- the database
 
 

@@ -6,6 +6,9 @@ that `scimproxy --help` stays fast. Data goes to stdout, talk to stderr, and `--
 
 from __future__ import annotations
 
+import io
+import sys
+
 import click
 
 from scimproxy import __version__
@@ -41,4 +44,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; ends the process with an exit code of `scimproxy help exit-codes`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a terminal that is not UTF-8 shows escapes, not a traceback
     cli.main(prog_name="scimproxy")
