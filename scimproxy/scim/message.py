@@ -296,7 +296,7 @@ def _operation_count(sent: dict[str, Any] | None) -> int | None:
     return len(operations) if isinstance(operations, list) else None
 
 
-def _error(got: dict[str, Any] | None) -> dict[str, str]:
+def _error(got: dict[str, Any] | None) -> dict[str, Any]:
     """Read a 2.0 error body (RFC 7644 section 3.12) or the first of a 1.1 `Errors` list (section 3.9)."""
     source: object = got
     errors = get(got, "Errors")

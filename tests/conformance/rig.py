@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -88,6 +90,9 @@ class Wire:
         self.writer.close()
 
     def reset(self) -> None:
+        """End the connection with RST, which nobody takes for a half-closed one."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
@@ -251,6 +256,7 @@ _TASKS: set[asyncio.Task[None]] = set()
 
 ENGINES = {
     "mitmproxy": ("scimproxy.proxy.mitm", "MitmEngine"),
+    "native": ("scimproxy.proxy.native", "NativeEngine"),
 }
 """Every engine that keeps the contract; a new one is a line here."""
 
