@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from servers import SCIM2_SERVER, TOKEN, Peer, end
+
+# The same examples every time, so that a red run can be repeated; SCIMPROXY_FUZZ=1 looks for new ones.
+settings.register_profile("steady", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("fuzz", deadline=None, print_blob=True)
+settings.load_profile("fuzz" if os.environ.get("SCIMPROXY_FUZZ") else "steady")
 
 ROOT = Path(__file__).resolve().parent.parent
 
