@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 TOKEN = "peer-token"
 
@@ -48,3 +53,37 @@ cli.make_server = told
 cli.main()
 """
 """Its command, told to say its port (it prints 0 for port 0) and to end with its standard input."""
+
+
+def scimmy(folder: Path) -> Iterator[Peer]:
+    """scimmy-routers, from a folder where its packages are installed."""
+    process = subprocess.Popen(
+        ["node", "server.mjs"],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "SCIM_TOKEN": TOKEN},
+    )
+    try:
+        assert process.stdout
+        yield Peer(folder.name, json.loads(process.stdout.readline())["port"], "/scim/v2")
+    finally:
+        end(process)
+
+
+def scim2_server() -> Iterator[Peer]:
+    """scim2-server, which speaks HTTP/1.0."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCIM2_SERVER, "--port", "0", "--hostname", "127.0.0.1", "--bearer-token", TOKEN],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        line = next(line for line in process.stdout if line.startswith("port "))
+        yield Peer("scim2-server", int(line.split()[1]), "/v2")
+    finally:
+        end(process)
