@@ -143,7 +143,9 @@ class Stop:
         before: dict[signal.Signals, Any] = {}
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
-            if number is None or signal.getsignal(number) is signal.SIG_IGN:  # nohup: HUP is to be ignored
+            # nohup wants HUP ignored. INT is taken even where a shell ignores it for its background jobs: who sends
+            # it to us by number means it.
+            if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
                 continue
             handler = signal.getsignal(number)
             with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C stays a KeyboardInterrupt

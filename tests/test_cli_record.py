@@ -200,6 +200,16 @@ def test_a_target_that_is_down_is_told_and_recorded(tmp_path: Path) -> None:
         assert up.stop()["failures"] == 1
 
 
+def test_an_interrupt_is_taken_also_as_a_background_job(upstream: str, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what a shell does for `scimproxy up &`
+    try:
+        up = Up(upstream, tmp_path / "a.db")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with up:
+        assert up.stop(signal.SIGINT)["reason"] == "SIGINT"
+
+
 def test_an_ignored_hangup_stays_ignored(upstream: str, tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does; the child inherits it
     try:

@@ -46,7 +46,5 @@ def main() -> None:
     """Run the command line; ends the process with an exit code of `scimproxy help exit-codes`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a terminal that is not UTF-8 shows escapes, not a traceback
+            stream.reconfigure(errors="backslashreplace")  # not UTF-8: escapes, not a traceback
     cli.main(prog_name="scimproxy")
