@@ -43,6 +43,7 @@ PURE_ROOMS = (
     "proxy.answers",
     "proxy.locations",
     "proxy.passage",
+    "suite.model",
 )
 
 TABLE: dict[str, Row] = {
@@ -60,6 +61,8 @@ TABLE: dict[str, Row] = {
     "scimproxy.export": Row(ours=("exchange", "errors", "decode", "har"), pure=True),
     "scimproxy.query": Row(ours=("exchange", "errors", "decode", "clients", "scim"), pure=True),
     "scimproxy.scim": Row(ours=("exchange", "errors", "decode", "scim"), pure=True),
+    "scimproxy.suite": Row(),
+    "scimproxy.suite.model": Row(pure=True),
     # ---- edge: one outside thing each
     "scimproxy.store": Row(ours=(*PURE_ROOMS, "store"), theirs=("sqlite_utils",)),
     "scimproxy.proxy": Row(),
@@ -86,9 +89,10 @@ TABLE: dict[str, Row] = {
     "scimproxy.demo": Row(ours=("exchange", "errors", "scim", "bending", "defects"), theirs=("aiohttp",)),
     # ---- wiring
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact", "clients", "store", "proxy.engine")),
+    "scimproxy.outlet": Row(),
     "scimproxy.probe": Row(ours=("proxy.engine",)),
     "scimproxy.doctor": Row(ours=("errors", "probe", "proxy.engine", "store")),
-    "scimproxy.app": Row(ours=(*PURE_ROOMS, "store", "proxy", "recorder", "demo")),
+    "scimproxy.app": Row(ours=(*PURE_ROOMS, "store", "proxy", "outlet", "recorder", "demo")),
     # ---- faces
     "scimproxy.cli": Row(
         ours=(*PURE_ROOMS, "app", "cli", "store", "doctor", "demo", "defects", "recorder", "proxy.engine"),
