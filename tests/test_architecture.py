@@ -87,6 +87,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.bending": Row(ours=("exchange", "scim"), pure=True),
     "scimproxy.defects": Row(ours=("bending", "scim"), pure=True),
     "scimproxy.demo": Row(ours=("exchange", "errors", "scim", "bending", "defects"), theirs=("aiohttp",)),
+    "scimproxy.client": Row(ours=("exchange", "errors"), theirs=("aiohttp", "multidict", "yarl")),
     # ---- wiring
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact", "clients", "store", "proxy.engine")),
     "scimproxy.outlet": Row(),
