@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from scimproxy import __version__
 from scimproxy.errors import ScimproxyError, StoreError, UsageError
 from scimproxy.exchange import Run, RunKind, TunnelEvent
+from scimproxy.outlet import Outlet
 from scimproxy.proxy.engine import Address, Engine, EngineOptions
 from scimproxy.recorder import Recorder
 from scimproxy.store import Reader, Row, Store
@@ -40,6 +41,7 @@ _SHARE = 6
 """Under load telling pauses so many times as long as it took: recording comes first."""
 _ACCOUNT_EVERY_S = 1.0
 _KNOCK_S = 3.0
+_LISTENS_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,8 @@ class Stopped:
     seconds: float
     lost_reasons: dict[str, int] = field(default_factory=dict)
     at_once: bool = False
+    untold: bool = False
+    """Whether somebody does not read our output, so that a thread hangs on it."""
 
     @property
     def exchanges(self) -> int:
@@ -160,7 +164,7 @@ class Stop:
 
 
 async def record(options: RecordOptions, tell: Callable[[Event], None], stop: Stop) -> Stopped:
-    """Record until `stop` is asked for; every event is told in the event loop, in order.
+    """Record until `stop` is asked for; every event is told in order, in a thread of its own (see `outlet`).
 
     Raises:
         UsageError: the engine does not exist.
@@ -217,7 +221,7 @@ class _Recording:
         make: Callable[[EngineOptions, RecorderContract], Engine],
     ) -> None:
         self._options = options
-        self._tell = tell
+        self._tell = Outlet(tell)
         self._stop = stop
         self._store = store
         self._make = make
@@ -280,7 +284,9 @@ class _Recording:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._stop_engine(engine)
             with contextlib.closing(reader):
-                unwritten = self._write_end(reader, replace(run, ended_at=time.time(), lost=recorder.lost_count))
+                unwritten = await self._write_end(
+                    reader, replace(run, ended_at=time.time(), lost=recorder.lost_count)
+                )
         stopped = Stopped(
             run_id=run_id,
             reason=self._stop.reason,
@@ -292,9 +298,10 @@ class _Recording:
             at_once=self._stop.at_once.is_set(),
         )
         self._tell(stopped)
+        untold = not await self._tell.close(_LISTENS_S)
         if problem is not None or unwritten is not None:
             raise problem or unwritten  # type: ignore[misc]  # one of the two it is
-        return stopped
+        return replace(stopped, untold=untold)
 
     def _announce(self, run: Run, listen: Address) -> None:
         self._tell(
@@ -331,15 +338,17 @@ class _Recording:
         """Wait for the wish to stop, for the engine to fail (returned), or for the output to break (raised)."""
         stopping = asyncio.create_task(self._stop.requested.wait())
         failing = asyncio.create_task(engine.failed())
+        breaking = asyncio.create_task(self._tell.broken())
         try:
-            await asyncio.wait({stopping, failing, follower}, return_when=asyncio.FIRST_COMPLETED)
-            if follower.done():
-                follower.result()
+            await asyncio.wait({stopping, failing, breaking, follower}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (breaking, follower):
+                if task.done():
+                    task.result()
             return failing.result() if failing.done() else None
         finally:
-            for task in (stopping, failing):
-                task.cancel()
-            await asyncio.gather(stopping, failing, return_exceptions=True)
+            for end in (stopping, failing, breaking):
+                end.cancel()
+            await asyncio.gather(stopping, failing, breaking, return_exceptions=True)
 
     async def _wind_down(self, engine: Engine) -> None:
         """Stop the engine in order, unless somebody asks again, and then at once."""
@@ -362,6 +371,7 @@ class _Recording:
         while True:
             await self._changed.wait()
             self._changed.clear()
+            await self._tell.room()
             began = time.monotonic()
             more = self._tell_batch(reader, run)
             taken = time.monotonic() - began
@@ -411,7 +421,7 @@ class _Recording:
                 "start your SCIM server; until then clients get 502, and that is recorded too",
             )
 
-    def _write_end(self, reader: Reader, run: Run) -> StoreError | None:
+    async def _write_end(self, reader: Reader, run: Run) -> StoreError | None:
         """Write what is queued, tell the last of it, and finish the run; return why that was not possible."""
         assert run.id is not None
         assert run.ended_at is not None
@@ -421,7 +431,10 @@ class _Recording:
             self._store.finish_run(run.id, ended_at=run.ended_at, lost=run.lost)
         except StoreError as exc:  # the disk is still full: what clients were given an answer for is there already
             problem = exc
-        while self._tell_batch(reader, run):
-            pass
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LISTENS_S):  # a reader who does not read must not keep us from ending
+                await self._tell.room()
+                while self._tell_batch(reader, run):
+                    await self._tell.room()
         self._outcomes = reader.outcomes(run.id)
         return problem

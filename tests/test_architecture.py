@@ -38,6 +38,7 @@ PURE_ROOMS = (
     "har",
     "export",
     "query",
+    "suite.results",
     "scim",
     "proxy.forwarding",
     "proxy.answers",

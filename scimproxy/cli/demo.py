@@ -104,13 +104,14 @@ async def _play(db: Path, port: int, *, keep: bool, defects: tuple[str, ...], as
             tell_all=True,
         )
         printer = _printer(options, server, as_json=as_json)
-        listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        listening: asyncio.Future[str] = loop.create_future()
         stop = Stop()
 
         def tell(event: Event) -> None:
             printer(event)
             if isinstance(event, Ready):
-                listening.set_result(event.url)
+                loop.call_soon_threadsafe(listening.set_result, event.url)
 
         recording = asyncio.create_task(record(options, tell, stop))
         session = asyncio.create_task(_session(listening, server.token, stop, keep=keep))

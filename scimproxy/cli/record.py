@@ -5,6 +5,7 @@ One rule: talk goes to stderr; stdout holds the lines of exchanges, or with `--j
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,9 @@ def run_recording(options: RecordOptions, printer: Printer) -> None:
         return await record(options, printer, Stop())
 
     stopped = asyncio.run(until_stopped())
+    if stopped.untold:
+        # Everything is written; only our output hangs, because nobody reads it, and Python would wait for it.
+        os._exit(INTERRUPTED if stopped.at_once else 0)
     if stopped.at_once:
         click.get_current_context().exit(INTERRUPTED)
 

@@ -16,7 +16,9 @@ from typing import Any, Self
 class Proxy:
     """A running recorder: `url` is where clients go, `events` what it printed so far."""
 
-    def __init__(self, target: str, db: Path, *options: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, target: str, db: Path, *options: str, env: dict[str, str] | None = None, drain: bool = True
+    ) -> None:
         self.db = db
         self.errors = db.with_suffix(f".{os.getpid()}.err")
         self._err = self.errors.open("a+", encoding="utf-8")
@@ -29,16 +31,20 @@ class Proxy:
         )
         self.events: list[dict[str, Any]] = []
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._reading = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.ready = self.wait_for("ready")
         self.url: str = self.ready["url"]
+        if drain:
+            self._reading.set()
         self.port = int(self.url.split("/")[2].rpartition(":")[2])
 
     def _read(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
             self._lines.put(line)
+            self._reading.wait()
         self._lines.put(None)
 
     def _next(self) -> dict[str, Any] | None:
@@ -60,9 +66,11 @@ class Proxy:
         """Ask it to stop, read what it still says, and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(sign)
-        while self._next() is not None:
-            pass
+        if self._reading.is_set():
+            while self._next() is not None:
+                pass
         code = self.process.wait(30)
+        self._reading.set()
         self._close()
         return code
 
@@ -75,6 +83,7 @@ class Proxy:
     def kill(self) -> None:
         """End it with KILL, as a crash would."""
         self.process.kill()
+        self._reading.set()
         self.process.wait(10)
         self._close()
 

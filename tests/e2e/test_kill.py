@@ -49,11 +49,11 @@ def upstream() -> Iterator[int]:
     server.server_close()
 
 
-def client(port: int, name: str, received: list[str], enough: threading.Event) -> None:
+def client(port: int, name: str, received: list[str], enough: threading.Event, most: int = 100_000) -> None:
     """Ask one thing after the other on one connection until the proxy dies; note each whole answer."""
     with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), 10)) as sock:
         data = b""
-        for number in range(100_000):
+        for number in range(most):
             wanted = f"{name}-{number}"
             sock.sendall(f"GET /scim/v2/Users/{wanted} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             while wanted.encode() + b'"}' not in data:
@@ -127,3 +127,16 @@ def test_the_next_start_says_what_it_found(tmp_path: Path) -> None:
         assert again.stop() == 0
     with Reader.open(db) as reader:
         assert [row.state for row in reader.exchanges()] == ["aborted"]
+
+
+def test_whoever_does_not_read_our_output_holds_up_nothing(upstream: int, tmp_path: Path) -> None:
+    proxy = Proxy(f"http://127.0.0.1:{upstream}/scim/v2", tmp_path / "r.db", drain=False)
+    received: list[str] = []
+    client(proxy.port, "unread", received, threading.Event(), most=600)
+    assert len(received) == 600
+    assert proxy.stop() == 0
+    with Reader.open(tmp_path / "r.db") as reader:
+        assert len(list(reader.exchanges(limit=1000))) == 600
+        last = reader.run("last")
+        assert last is not None
+        assert last.ended_at is not None
