@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from scimproxy.exchange import Connection, Content, Exchange, Headers, Request, Response, Run, Timings
+from scimproxy.suite.results import AssertionResult, ScriptResult, StepResult, VariableResult
 
 T0 = 1_790_000_000.0
 """A fixed moment (Unix seconds): tests know no clock."""
@@ -120,3 +121,43 @@ def run(**fields: Any) -> Run:
     """A recording that has begun."""
     made = Run(kind="record", name="test", started_at=T0, target="http://127.0.0.1:8000/scim/v2", version="0.1.0")
     return replace(made, **fields)
+
+
+def suite_step(**fields: Any) -> StepResult:
+    """A step of a suite's run that failed, with one of everything."""
+    given: dict[str, Any] = {
+        "number": "1",
+        "step_type": "request",
+        "result": "fail",
+        "note": "List users",
+        "method": "GET",
+        "url": "http://scim.example/scim/v2/Users?count=1",
+        "status_code": 200,
+        "response_time_ms": 12,
+        "response_size_bytes": 40,
+        "assertions": (
+            AssertionResult(
+                result="pass",
+                source="response_status",
+                comparison="equal_number",
+                target_value="200",
+                actual_value=200,
+                message="was a number equal to 200",
+            ),
+            AssertionResult(
+                result="fail",
+                source="response_json",
+                comparison="not_empty",
+                property="Resources[0].id",
+                message="was empty",
+                number=1,
+            ),
+        ),
+        "variables": (
+            VariableResult(result="pass", name="n", source="response_json", property="totalResults", value=0),
+        ),
+        "scripts": (ScriptResult(result="pass", kind="after", output="seen", duration_ms=1.5),),
+        "duration_s": 0.014,
+        "started_at": T0 + 1,
+    }
+    return StepResult(**{**given, **fields})

@@ -398,10 +398,15 @@ def test_a_database_of_the_first_schema_opens(tmp_path: Path) -> None:
         found = [reader.exchange(row.id) for row in reader.exchanges()]
         assert [one.request.method for one in found if one] == ["POST", "GET", "PATCH", "GET"]
         assert [row.summary for row in reader.search("bjensen op:create")] == ["Create User bjensen"]
+        assert reader.suite(1) is None
     with Store.open(path) as store:
         begun = store.start_run(run())
         store.add(exchange())
         assert begun.id == 2
+    with Reader.open(path) as reader:
+        assert reader.suite(2) is None
+    with contextlib.closing(sqlite3.connect(path)) as conn:
+        assert conn.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
 
 
 # --- groups ---

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scimproxy.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreTooNew
-from scimproxy.store.schema import APPLICATION_ID, SCHEMA_VERSION, migrate
+from scimproxy.store.schema import APPLICATION_ID, OLDEST_READABLE, SCHEMA_VERSION, migrate
 
 __all__ = ["BUSY_MS", "connect_reader", "connect_upkeep", "connect_writer", "translate", "translated"]
 
@@ -123,9 +123,9 @@ def connect_reader(path: Path) -> sqlite3.Connection:
             if _refuse_other_databases(conn, path):
                 raise StoreError(f"the database {path} is empty", hint="record something with `scimproxy up`")
             (version,) = conn.execute("PRAGMA user_version").fetchone()
-            if version < SCHEMA_VERSION:
+            if version < OLDEST_READABLE:
                 raise StoreError(
-                    f"the database {path} has an older schema ({version}; this scimproxy reads {SCHEMA_VERSION})",
+                    f"the database {path} has an older schema ({version}; this scimproxy reads {OLDEST_READABLE})",
                     hint="it is brought up to date the next time scimproxy writes to it",
                 )
         except BaseException:

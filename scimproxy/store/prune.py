@@ -19,6 +19,7 @@ from scimproxy.store.connecting import connect_upkeep, connect_writer, translate
 from scimproxy.store.loading import Loader
 from scimproxy.store.process import is_alive
 from scimproxy.store.rows import from_iso
+from scimproxy.store.suites import delete_suite
 
 __all__ = ["Pruned", "prune"]
 
@@ -201,6 +202,7 @@ def _sweep(conn: sqlite3.Connection, run_ids: list[int]) -> None:
         )
         conn.execute("DELETE FROM connections WHERE run_id = ?", (run_id,))
         conn.execute("DELETE FROM tunnel_events WHERE run_id = ?", (run_id,))
+        delete_suite(conn, run_id)
         conn.execute("DELETE FROM runs WHERE id = ?", (run_id,))
     conn.execute(
         "DELETE FROM certificates WHERE sha256 NOT IN (SELECT certificate_sha256 FROM connection_certificates)"

@@ -24,6 +24,8 @@ from scimproxy.store.derive import OPERATION_COLUMNS, operation_row
 from scimproxy.store.loading import Loader
 from scimproxy.store.rows import from_iso, run_from_row, tags_from_text, tunnel_event_from_row
 from scimproxy.store.search import Found, Plan, compile_query, find
+from scimproxy.store.suites import load_suite
+from scimproxy.suite.results import SuiteResult
 
 if TYPE_CHECKING:
     from scimproxy.scim.message import Operation
@@ -151,6 +153,11 @@ class Reader:
             tunnel_event_from_row(row)
             for row in self._all("SELECT * FROM tunnel_events WHERE run_id = ? ORDER BY id", (run_id,))
         ]
+
+    def suite(self, run_id: int) -> SuiteResult | None:
+        """Return how the suite of a run came out, with its steps so far; None where the run is no suite's."""
+        with self._reading():
+            return load_suite(self._cursor, run_id)
 
     def connections(self, run_id: int) -> list[Connection]:
         """Return the connections of a run, in the order they were first seen."""

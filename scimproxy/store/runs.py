@@ -8,6 +8,7 @@ from scimproxy.errors import StoreError
 from scimproxy.exchange import Run
 from scimproxy.store.process import this_process
 from scimproxy.store.rows import RUN_COLUMNS, run_row, to_iso
+from scimproxy.store.suites import delete_suite
 
 __all__ = ["delete_run", "finish_run", "insert_run", "update_run"]
 
@@ -60,6 +61,7 @@ def delete_run(conn: sqlite3.Connection, run_id: int) -> None:
     )
     conn.execute("DELETE FROM connections WHERE run_id = ?", (run_id,))
     conn.execute("DELETE FROM tunnel_events WHERE run_id = ?", (run_id,))
+    delete_suite(conn, run_id)
     if not conn.execute("DELETE FROM runs WHERE id = ?", (run_id,)).rowcount:
         raise _no_run(run_id)
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-__all__ = ["APPLICATION_ID", "DERIVE_VERSION", "SCHEMA_VERSION", "migrate", "next_numbers"]
+__all__ = ["APPLICATION_ID", "DERIVE_VERSION", "OLDEST_READABLE", "SCHEMA_VERSION", "migrate", "next_numbers"]
 
 APPLICATION_ID = 0x5C1A2643
 """Marks the file as ours (`PRAGMA application_id`)."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The newest migration below (`PRAGMA user_version`)."""
+
+OLDEST_READABLE = 1
+"""A reader, which may not change the file, understands files from this version on: later ones only add tables."""
 
 DERIVE_VERSION = 1
 """Raise when derive.py makes other rows or another search text of the same exchange: then all are made again."""
@@ -224,6 +227,86 @@ CREATE VIEW exchange_details AS
 """,
 )
 
+_SUITES = (
+    """
+CREATE TABLE suites (
+  -- What a run of kind 'suite' was, and how it came out.
+  run_id INTEGER PRIMARY KEY REFERENCES runs (id),
+  result TEXT NOT NULL,  -- pass fail error canceled
+  description TEXT NOT NULL,
+  environment TEXT NOT NULL,
+  source TEXT,           -- the file, or the name of a bundled suite
+  canceled TEXT,         -- why it ended early
+  initial_variables TEXT NOT NULL, -- JSON: [[name, value], ...] after the initial scripts; secrets as fingerprints
+  warnings TEXT NOT NULL -- JSON list
+) STRICT
+""",
+    """
+CREATE TABLE steps (
+  -- The steps of a suite's run, in the order in which they ended; the initial script is the first.
+  id INTEGER PRIMARY KEY,
+  run_id INTEGER NOT NULL REFERENCES runs (id),
+  number TEXT NOT NULL,  -- its place in the file: 3, 5.2, 5[2].1
+  step_type TEXT NOT NULL,
+  result TEXT NOT NULL,  -- pass fail error skipped canceled
+  note TEXT NOT NULL,
+  method TEXT,
+  url TEXT,
+  status_code INTEGER,
+  response_time_ms INTEGER,
+  response_size_bytes INTEGER,
+  errors TEXT NOT NULL,  -- JSON list of sentences
+  not_supported INTEGER NOT NULL,
+  duration_s REAL,
+  started_at TEXT,
+  exchange_id INTEGER    -- what it sent: exchanges.id
+) STRICT
+""",
+    "CREATE INDEX steps_by_run ON steps (run_id)",
+    """
+CREATE TABLE assertions (
+  -- What a step asserted of its answer; values are JSON, cut where they are long.
+  step_id INTEGER NOT NULL REFERENCES steps (id),
+  position INTEGER NOT NULL,
+  result TEXT NOT NULL,  -- pass fail error
+  source TEXT NOT NULL,
+  comparison TEXT NOT NULL,
+  property TEXT,
+  target_value TEXT NOT NULL,
+  actual_value TEXT NOT NULL,
+  message TEXT NOT NULL,
+  PRIMARY KEY (step_id, position)
+) STRICT, WITHOUT ROWID
+""",
+    """
+CREATE TABLE variables (
+  -- What a step took out of its answer.
+  step_id INTEGER NOT NULL REFERENCES steps (id),
+  position INTEGER NOT NULL,
+  result TEXT NOT NULL,
+  name TEXT NOT NULL,
+  source TEXT NOT NULL,
+  property TEXT,
+  value TEXT NOT NULL,   -- JSON, cut where it is long
+  error TEXT,
+  PRIMARY KEY (step_id, position)
+) STRICT, WITHOUT ROWID
+""",
+    """
+CREATE TABLE scripts (
+  -- The scripts of a step and what they logged.
+  step_id INTEGER NOT NULL REFERENCES steps (id),
+  position INTEGER NOT NULL,
+  kind TEXT NOT NULL,    -- initial before after
+  result TEXT NOT NULL,
+  output TEXT NOT NULL,
+  error TEXT,
+  duration_ms REAL,
+  PRIMARY KEY (step_id, position)
+) STRICT, WITHOUT ROWID
+""",
+)
+
 
 def next_numbers(conn: sqlite3.Connection) -> tuple[int, int]:
     """Return the next exchange id and the next seq. A prune leaves the highest ones ever given in `progress`."""
@@ -253,5 +336,11 @@ def migrate(conn: sqlite3.Connection) -> None:
         db.execute("INSERT INTO progress VALUES ('derived_seq', 0), ('derive_version', ?)", [DERIVE_VERSION])
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute("PRAGMA user_version = 1")
+
+    @migrations()  # type: ignore[untyped-decorator]  # as above
+    def m002_suites(db: Database) -> None:
+        for statement in _SUITES:
+            db.execute(statement.strip())
+        db.execute("PRAGMA user_version = 2")
 
     migrations.apply(Database(conn, recursive_triggers=False))

@@ -1,0 +1,266 @@
+"""The rows of suite runs: the run's outcome, its steps, their assertions, variables and scripts.
+
+One rule: a step is written, whole, when it ends, so that an interrupted run keeps what it had. Writing goes through
+the store's own thread like everything else; `SuiteRows` is the way in for the driver, `load_suite` the way out.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from scimproxy.store.rows import from_iso, to_iso
+from scimproxy.suite.results import AssertionResult, ScriptResult, StepResult, SuiteResult, VariableResult
+
+if TYPE_CHECKING:
+    from scimproxy.store.writer import Store
+
+__all__ = ["SuiteRows", "delete_suite", "load_suite"]
+
+_SINCE = 2
+"""The schema that brought these tables; older files are read, and hold no suites."""
+_LONGEST = 16_384
+"""Characters of a value or a text that are kept; the whole answer is in the exchange."""
+
+
+class SuiteRows:
+    """Writes the rows of one suite run; each call returns when its rows are committed."""
+
+    def __init__(self, store: Store, run_id: int) -> None:
+        self._store = store
+        self._run_id = run_id
+
+    def save(self, result: SuiteResult) -> None:
+        """Write what is known of the whole run, again when it has ended; its steps are written by `add`.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        # The writer's own door for work in its thread; the package is one room.
+        self._store._call(lambda: _save(self._store._conn, self._run_id, result))  # noqa: SLF001 - as said above
+
+    def add(self, step: StepResult) -> int:
+        """Write a step that has ended; return its row's id.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        return self._store._call(lambda: _add(self._store._conn, self._run_id, step))  # noqa: SLF001 - as above
+
+
+def _save(conn: sqlite3.Connection, run_id: int, result: SuiteResult) -> None:
+    conn.execute(
+        "REPLACE INTO suites (run_id, result, description, environment, source, canceled, initial_variables,"
+        " warnings) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            run_id,
+            result.result,
+            _text(result.description),
+            _text(result.environment),
+            _maybe(result.source),
+            _maybe(result.canceled),
+            json.dumps([[name, value[:_LONGEST]] for name, value in result.initial_variables]),
+            json.dumps(list(result.warnings)),
+        ),
+    )
+
+
+def _add(conn: sqlite3.Connection, run_id: int, step: StepResult) -> int:
+    number = conn.execute(
+        "INSERT INTO steps (run_id, number, step_type, result, note, method, url, status_code, response_time_ms,"
+        " response_size_bytes, errors, not_supported, duration_s, started_at, exchange_id)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            run_id,
+            step.number,
+            _text(step.step_type),
+            step.result,
+            _text(step.note),
+            _maybe(step.method),
+            _maybe(step.url),
+            step.status_code,
+            step.response_time_ms,
+            step.response_size_bytes,
+            json.dumps([error[:_LONGEST] for error in step.errors]),
+            step.not_supported,
+            step.duration_s,
+            None if step.started_at is None else to_iso(step.started_at),
+            step.exchange_id,
+        ),
+    ).lastrowid
+    assert number is not None
+    conn.executemany(
+        "INSERT INTO assertions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                number,
+                it.number,
+                it.result,
+                _text(it.source),
+                _text(it.comparison),
+                _maybe(it.property),
+                _json(it.target_value),
+                _json(it.actual_value),
+                _text(it.message),
+            )
+            for it in (replace(one, number=place) for place, one in enumerate(step.assertions))
+        ],
+    )
+    conn.executemany(
+        "INSERT INTO variables VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                number,
+                place,
+                it.result,
+                _text(it.name),
+                _text(it.source),
+                _maybe(it.property),
+                _json(it.value),
+                _maybe(it.error),
+            )
+            for place, it in enumerate(step.variables)
+        ],
+    )
+    conn.executemany(
+        "INSERT INTO scripts VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (number, place, it.kind, it.result, _text(it.output), _maybe(it.error), it.duration_ms)
+            for place, it in enumerate(step.scripts)
+        ],
+    )
+    return number
+
+
+def load_suite(cursor: sqlite3.Cursor, run_id: int) -> SuiteResult | None:
+    """Read a suite's run by a cursor that gives rows by name; None where the run has no suite's rows."""
+    (version,) = cursor.execute("PRAGMA user_version").fetchone()
+    if version < _SINCE:
+        return None
+    head = cursor.execute(
+        "SELECT suites.*, runs.name, runs.target, runs.started_at, runs.ended_at FROM suites"
+        " JOIN runs ON runs.id = suites.run_id WHERE run_id = ?",
+        (run_id,),
+    ).fetchone()
+    if head is None:
+        return None
+    steps = cursor.execute("SELECT * FROM steps WHERE run_id = ? ORDER BY id", (run_id,)).fetchall()
+    parts = {
+        table: _by_step(
+            cursor.execute(
+                f"SELECT * FROM {table} WHERE step_id IN (SELECT id FROM steps WHERE run_id = ?)"  # noqa: S608 - ours
+                " ORDER BY step_id, position",
+                (run_id,),
+            ).fetchall()
+        )
+        for table in ("assertions", "variables", "scripts")
+    }
+    return SuiteResult(
+        name=head["name"],
+        result=head["result"],
+        steps=tuple(_step(row, parts) for row in steps),
+        description=head["description"],
+        environment=head["environment"],
+        source=head["source"],
+        target=head["target"],
+        started_at=from_iso(head["started_at"]),
+        ended_at=None if head["ended_at"] is None else from_iso(head["ended_at"]),
+        canceled=head["canceled"],
+        initial_variables=tuple((name, value) for name, value in json.loads(head["initial_variables"])),
+        run_id=run_id,
+        warnings=tuple(json.loads(head["warnings"])),
+    )
+
+
+def delete_suite(conn: sqlite3.Connection, run_id: int) -> None:
+    """Delete all rows of a suite's run, inside the caller's transaction."""
+    for table in ("assertions", "variables", "scripts"):
+        conn.execute(
+            f"DELETE FROM {table} WHERE step_id IN (SELECT id FROM steps WHERE run_id = ?)",  # noqa: S608 - ours
+            (run_id,),
+        )
+    conn.execute("DELETE FROM steps WHERE run_id = ?", (run_id,))
+    conn.execute("DELETE FROM suites WHERE run_id = ?", (run_id,))
+
+
+def _by_step(rows: list[sqlite3.Row]) -> dict[int, list[sqlite3.Row]]:
+    found: dict[int, list[sqlite3.Row]] = {}
+    for row in rows:
+        found.setdefault(row["step_id"], []).append(row)
+    return found
+
+
+def _step(row: sqlite3.Row, parts: dict[str, dict[int, list[sqlite3.Row]]]) -> StepResult:
+    number = row["id"]
+    return StepResult(
+        id=number,
+        number=row["number"],
+        step_type=row["step_type"],
+        result=row["result"],
+        note=row["note"],
+        method=row["method"],
+        url=row["url"],
+        status_code=row["status_code"],
+        response_time_ms=row["response_time_ms"],
+        response_size_bytes=row["response_size_bytes"],
+        errors=tuple(json.loads(row["errors"])),
+        not_supported=bool(row["not_supported"]),
+        duration_s=row["duration_s"],
+        started_at=None if row["started_at"] is None else from_iso(row["started_at"]),
+        exchange_id=row["exchange_id"],
+        assertions=tuple(
+            AssertionResult(
+                result=it["result"],
+                source=it["source"],
+                comparison=it["comparison"],
+                property=it["property"],
+                target_value=_value(it["target_value"]),
+                actual_value=_value(it["actual_value"]),
+                message=it["message"],
+                number=it["position"],
+            )
+            for it in parts["assertions"].get(number, ())
+        ),
+        variables=tuple(
+            VariableResult(
+                result=it["result"],
+                name=it["name"],
+                source=it["source"],
+                property=it["property"],
+                value=_value(it["value"]),
+                error=it["error"],
+            )
+            for it in parts["variables"].get(number, ())
+        ),
+        scripts=tuple(
+            ScriptResult(
+                result=it["result"],
+                kind=it["kind"],
+                output=it["output"],
+                error=it["error"],
+                duration_ms=it["duration_ms"],
+            )
+            for it in parts["scripts"].get(number, ())
+        ),
+    )
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - any value of JSON
+    """Return a value as JSON; one that is long becomes the beginning of its JSON, as text."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _LONGEST else json.dumps(text[:_LONGEST] + "…")
+
+
+def _value(text: str) -> Any:  # noqa: ANN401 - as above
+    return json.loads(text)
+
+
+def _text(text: str) -> str:
+    # A lone surrogate (JSON allows it) fits no column.
+    return text[:_LONGEST].encode("utf-8", "backslashreplace").decode()
+
+
+def _maybe(text: str | None) -> str | None:
+    return None if text is None else _text(text)
