@@ -45,6 +45,9 @@ PURE_ROOMS = (
     "proxy.locations",
     "proxy.passage",
     "suite.model",
+    "suite.runscope",
+    "suite.evaluate",
+    "suite.urls",
 )
 
 TABLE: dict[str, Row] = {
@@ -64,6 +67,16 @@ TABLE: dict[str, Row] = {
     "scimproxy.scim": Row(ours=("exchange", "errors", "decode", "scim"), pure=True),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
+    "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
+    "scimproxy.suite.jsonpath": Row(ours=("errors", "suite.model"), pure=True),
+    "scimproxy.suite.xpath": Row(ours=("errors", "suite.model"), theirs=("elementpath",), pure=True),
+    "scimproxy.suite.builtins": Row(pure=True),
+    "scimproxy.suite.templates": Row(ours=("suite.builtins", "suite.casts", "suite.model"), pure=True),
+    "scimproxy.suite.urls": Row(ours=("suite.model",), pure=True),
+    "scimproxy.suite.response": Row(ours=("exchange", "decode", "suite.casts", "suite.model"), pure=True),
+    "scimproxy.suite.evaluate": Row(ours=("errors", "suite"), pure=True),
+    "scimproxy.suite.writing": Row(ours=("suite.model",), pure=True),
+    "scimproxy.suite.runscope": Row(ours=("errors", "suite"), pure=True),
     # ---- edge: one outside thing each
     "scimproxy.store": Row(ours=(*PURE_ROOMS, "store"), theirs=("sqlite_utils",)),
     "scimproxy.proxy": Row(),
@@ -81,6 +94,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.proxy.mitm_layers": Row(ours=("exchange", "proxy"), theirs=("mitmproxy", "h11")),
     "scimproxy.proxy.mitm_stream": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy",)),
     "scimproxy.proxy.http1": Row(ours=("exchange",), theirs=("httptools",), pure=True),
+    "scimproxy.proxy.heads": Row(ours=("exchange", "proxy"), pure=True),
     "scimproxy.proxy.certificates": Row(ours=("exchange",), theirs=("cryptography",), pure=True),
     "scimproxy.proxy.pool": Row(ours=("exchange", "errors", "proxy")),
     "scimproxy.proxy.native": Row(ours=("exchange", "errors", "proxy")),
