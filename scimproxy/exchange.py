@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
+    "EMPTY",
     "SECRET_HEADERS",
     "Certificate",
     "Connection",

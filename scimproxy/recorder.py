@@ -12,7 +12,6 @@ import functools
 import logging
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from typing import Protocol
 
 from scimproxy.errors import ScimproxyError, StoreError
@@ -32,8 +31,8 @@ class Sink(Protocol):
     last_error: StoreError | None
     """Why nothing can be written at present; the store tries by itself and takes it back."""
 
-    def submit(self, exchange: Exchange) -> Future[int]:
-        """Queue an exchange; the future is done when it is committed, or holds the StoreError."""
+    def submit_then(self, exchange: Exchange, told: Callable[[BaseException | None], None]) -> None:
+        """Queue an exchange; `told` is called in another thread, with None when it is committed or else why not."""
 
     def pending(self, exchange: Exchange) -> None:
         """Queue an exchange that is still in flight."""
@@ -103,7 +102,7 @@ class Recorder:
         self._pass_when_full = pass_when_full
         self._on_trouble = on_trouble
         self._told: StoreError | None = None
-        self._ends: deque[tuple[Callable[[ScimproxyError | None], None], Future[int]]] = deque()
+        self._ends: deque[tuple[Callable[[ScimproxyError | None], None], BaseException | None]] = deque()
         self._woken = False
         self.secrets = Secrets()
         self.lost_reasons: Counter[str] = Counter()
@@ -138,7 +137,7 @@ class Recorder:
             self.lost(str(error))  # without trying: a locked database would hold up every answer for seconds
             self._loop.call_soon(done, None)
             return
-        self._store.submit(self._clean(exchange)).add_done_callback(functools.partial(self._ended, done))
+        self._store.submit_then(self._clean(exchange), functools.partial(self._ended, done))
 
     def pending(self, exchange: Exchange) -> None:
         """Announce an exchange in flight."""
@@ -180,13 +179,13 @@ class Recorder:
             self.secrets.add(secrets)
         return clean
 
-    def _ended(self, done: Callable[[ScimproxyError | None], None], future: Future[int]) -> None:
+    def _ended(self, done: Callable[[ScimproxyError | None], None], error: BaseException | None) -> None:
         """Pass the end of a write from the writer's thread on to the event loop.
 
         Waking the loop takes a lock and a byte through a socket. A commit ends a whole group, so its ends are
         collected and the loop is woken once for all of them.
         """
-        self._ends.append((done, future))
+        self._ends.append((done, error))
         # The flag falls before the queue is emptied (in _wake), so nothing added here can be left behind.
         if not self._woken:
             self._woken = True
@@ -196,8 +195,8 @@ class Recorder:
         self._woken = False
         try:
             while self._ends:
-                done, future = self._ends.popleft()
-                done(self._problem(future.exception()))
+                done, error = self._ends.popleft()
+                done(self._problem(error))
         finally:
             if self._ends:  # a `done` raised: the loop logs it, and the others are not forgotten
                 self._loop.call_soon(self._wake)

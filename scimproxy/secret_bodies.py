@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from scimproxy.exchange import fingerprint
 
@@ -18,13 +18,11 @@ __all__ = [
     "Keep",
     "edited",
     "is_fingerprint",
-    "keeper",
     "mentions",
     "suspicious",
     "without_comparisons",
 ]
 
-Keep = Callable[[str], str]
 """Takes a secret, remembers it, and returns its fingerprint."""
 
 SECRET_MEMBERS = frozenset(
@@ -76,15 +74,19 @@ def is_fingerprint(text: str) -> bool:
     return _FINGERPRINT.fullmatch(text) is not None
 
 
-def keeper(found: dict[str, str]) -> Keep:
-    """Return a function that gives a secret's fingerprint and puts both into `found`."""
+class Keep:
+    """Gives a secret's fingerprint and remembers both in `found`."""
 
-    def keep(secret: str) -> str:
+    __slots__ = ("found",)
+
+    def __init__(self, found: dict[str, str]) -> None:
+        self.found = found
+
+    def __call__(self, secret: str) -> str:
+        """Return the fingerprint of a secret."""
         mark = fingerprint(secret)
-        found[mark] = secret
+        self.found[mark] = secret
         return mark
-
-    return keep
 
 
 def mentions(data: bytes) -> bool:

@@ -69,7 +69,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.model": Row(pure=True),
     "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
     "scimproxy.suite.jsonpath": Row(ours=("errors", "suite.model"), pure=True),
-    "scimproxy.suite.xpath": Row(ours=("errors", "suite.model"), theirs=("elementpath",), pure=True),
+    "scimproxy.suite.xpath": Row(ours=("errors", "suite.model"), theirs=("lxml",), pure=True),
     "scimproxy.suite.builtins": Row(pure=True),
     "scimproxy.suite.templates": Row(ours=("suite.builtins", "suite.casts", "suite.model"), pure=True),
     "scimproxy.suite.urls": Row(ours=("suite.model",), pure=True),

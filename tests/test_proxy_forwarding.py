@@ -9,7 +9,7 @@ from factories import request
 
 from scimproxy.errors import StoreFull
 from scimproxy.exchange import Connection, Content, Failure, Headers, Response
-from scimproxy.proxy import answers
+from scimproxy.proxy import answers, forwarding
 from scimproxy.proxy.engine import EngineOptions, Target
 from scimproxy.proxy.forwarding import (
     Caller,
@@ -489,3 +489,30 @@ def test_what_is_the_same_is_told_once() -> None:
     assert exchange.upstream_address == "[::1]:1"
     here.link = Link(connection=Connection(uid="s", side="upstream"))
     assert here.exchange(at=1.0, now_m=11.0).upstream_address is None
+
+
+def test_trailers_that_change_the_message_do_not_travel() -> None:
+    assert forwarding.safe_trailers(None) is None
+    fields = [
+        ("X-Sum", "1"),
+        ("Host", "evil"),
+        ("X-Forwarded-For", "9.9.9.9"),
+        ("content-length", "0"),
+        ("Cookie", "a"),
+    ]
+    assert forwarding.safe_trailers(Headers(fields)) == Headers([("X-Sum", "1")])
+
+
+def test_a_tap_of_many_pieces_and_of_one() -> None:
+    one, many, cut = forwarding.Tap(10), forwarding.Tap(10), forwarding.Tap(3)
+    one.feed(b"abcdef")
+    for piece in (b"ab", b"cd", b"ef"):
+        many.feed(piece)
+    cut.feed(b"abcdef")
+    assert one.content() == many.content()
+    assert one.whole
+    assert many.whole
+    assert cut.content().data == b"abc"
+    assert cut.content().sha256 == one.content().sha256
+    assert not cut.whole
+    assert forwarding.Tap(3).content().size == 0

@@ -15,6 +15,7 @@ from scimproxy.proxy.http1 import (
     request_body,
     request_head,
     response_head,
+    second_opinion,
     write_chunk,
     write_last_chunk,
     write_request_head,
@@ -45,8 +46,6 @@ def test_a_request_that_asks_for_an_upgrade_is_read() -> None:
         (b"GET /a b HTTP/1.1\r\n\r\n", "single spaces"),
         (b"G@T / HTTP/1.1\r\n\r\n", "not a token"),
         (b"GET /\xc3\xa4 HTTP/1.1\r\n\r\n", "percent-encoded"),
-        (b"GET / HTTP/2.0\r\n\r\n", "not HTTP/1.1"),
-        (b"GET / HTTP/1.2\r\n\r\n", "not HTTP/1.1"),
         (b"GET / http/1.1\r\n\r\n", "not HTTP/1.1"),
         (b"GET / HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n", "obs-fold"),
         (b"GET / HTTP/1.1\r\nHost : h\r\n\r\n", "space before the colon"),
@@ -65,10 +64,26 @@ def test_a_malformed_request_head_is_refused_in_words(data: bytes, words: str) -
     assert words in caught.value.detail
 
 
-def test_what_only_llhttp_refuses_is_refused() -> None:
+@pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/1.2", b"HTTP/0.9"])
+def test_other_versions(version: bytes) -> None:
+    with pytest.raises(HeadError, match=r"not HTTP/1\.1") as caught:
+        request_head(b"GET / " + version + b"\r\n\r\n")
+    assert caught.value.status_code == 505
+
+
+def test_a_second_reader_must_agree() -> None:
+    data = b"NONSENSE / HTTP/1.1\r\nHost: h\r\n\r\n"
     with pytest.raises(HeadError) as caught:
-        request_head(b"NONSENSE / HTTP/1.1\r\nHost: h\r\n\r\n")
+        second_opinion(data, request_head(data))
+    assert caught.value.status_code == 501
+    assert caught.value.headers == Headers([("Host", "h")])
+    data = b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with pytest.raises(HeadError) as caught:
+        second_opinion(data, request_head(data))
     assert caught.value.status_code == 400
+    with pytest.raises(HeadError, match="two ways"):
+        second_opinion(HEAD, request_head(HEAD.replace(b"two", b"2")))
+    second_opinion(HEAD, request_head(HEAD))
 
 
 def test_too_many_fields() -> None:

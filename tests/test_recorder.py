@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -24,11 +25,11 @@ class Sink:
         self.announced: list[Exchange] = []
         self.connections: list[Connection] = []
 
-    def submit(self, exchange: Exchange) -> Future[int]:
+    def submit_then(self, exchange: Exchange, told: Callable[[BaseException | None], None]) -> None:
         self.submitted.append(exchange)
         future: Future[int] = Future()
+        future.add_done_callback(lambda done: told(done.exception()))
         self.futures.append(future)
-        return future
 
     def pending(self, exchange: Exchange) -> None:
         self.announced.append(exchange)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from scimproxy.exchange import fingerprint
-from scimproxy.secret_bodies import edited, is_fingerprint, keeper, suspicious, without_comparisons
+from scimproxy.secret_bodies import Keep, edited, is_fingerprint, suspicious, without_comparisons
 
 SECRET = "s3cr3t-Value!42"
 MARK = fingerprint(SECRET)
@@ -13,7 +13,7 @@ MARK = fingerprint(SECRET)
 
 def edit(body: str | bytes, *, charset: str | None = None, cut: bool = False) -> str:
     data = body.encode() if isinstance(body, str) else body
-    return edited(data, keeper({}), charset=charset, cut=cut).decode("utf-8", "surrogateescape")
+    return edited(data, Keep({}), charset=charset, cut=cut).decode("utf-8", "surrogateescape")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_json(body: str) -> None:
 )
 def test_json_that_stays(body: str) -> None:
     data = body.encode()
-    assert edited(data, keeper({})) is data
+    assert edited(data, Keep({})) is data
 
 
 def test_a_number_becomes_a_text() -> None:
@@ -68,13 +68,13 @@ def test_a_number_becomes_a_text() -> None:
 
 def test_escapes_are_undone_before_the_fingerprint() -> None:
     found: dict[str, str] = {}
-    edited(b'{"password":"a\\"\\u00e9\\\\"}', keeper(found))
+    edited(b'{"password":"a\\"\\u00e9\\\\"}', Keep(found))
     assert list(found.values()) == ['a"é\\']
     found.clear()
-    edited(b'{"password":"\\ud800 \\x"}', keeper(found))
+    edited(b'{"password":"\\ud800 \\x"}', Keep(found))
     assert list(found.values()) == ["\\ud800 \\x"]
     found.clear()
-    edited(b'{"password":"\\ud800"}', keeper(found))
+    edited(b'{"password":"\\ud800"}', Keep(found))
     assert list(found.values()) == ["\\ud800"]
 
 
@@ -117,10 +117,10 @@ def test_filters_and_paths_lose_the_values_compared_with_a_password() -> None:
     again = edit(json.dumps(body))
     assert edit(again) == again
     assert (
-        without_comparisons("password eq 12 and a eq 1", keeper({}))
+        without_comparisons("password eq 12 and a eq 1", Keep({}))
         == f'password eq "{fingerprint("12")}" and a eq 1'
     )
-    assert without_comparisons('password eq ""', keeper({})) == 'password eq ""'
+    assert without_comparisons('password eq ""', Keep({})) == 'password eq ""'
 
 
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
@@ -129,25 +129,25 @@ def test_wide_codings(codec: str, mark: str) -> None:
     body = f'{mark}{{"é":"漢","password":"{SECRET}"}}'
     data = body.encode(codec)
     assert suspicious(data)
-    assert edited(data + b"\0", keeper({})).removesuffix(b"\0").decode(codec) in {
+    assert edited(data + b"\0", Keep({})).removesuffix(b"\0").decode(codec) in {
         body.replace(SECRET, MARK),
         body.replace(SECRET, MARK) + "}",
-    } or SECRET.encode(codec) not in edited(data + b"\0", keeper({}))
-    assert edited(data, keeper({})).decode(codec) == body.replace(SECRET, MARK)
+    } or SECRET.encode(codec) not in edited(data + b"\0", Keep({}))
+    assert edited(data, Keep({})).decode(codec) == body.replace(SECRET, MARK)
     plain = f'{mark}{{"a":"漢"}}'.encode(codec)
-    assert edited(plain, keeper({})) is plain
+    assert edited(plain, Keep({})) is plain
 
 
 def test_a_declared_charset_settles_what_no_mark_shows() -> None:
     body = f'漢{{"password":"{SECRET}"}}'
     for charset in ("utf-16-le", "utf_16", "utf-16be"):
         codec = "utf-16-le" if charset.endswith("le") else "utf-16-be"
-        assert edited(body.encode(codec), keeper({}), charset=charset).decode(codec) == body.replace(SECRET, MARK)
+        assert edited(body.encode(codec), Keep({}), charset=charset).decode(codec) == body.replace(SECRET, MARK)
 
 
 def test_zeros_that_are_no_text() -> None:
     data = b"\0\0\0\xff\xff\xff\xff\xff" + f'{{"password":"{SECRET}"}}'.encode()
-    assert SECRET.encode() not in edited(data, keeper({}))
+    assert SECRET.encode() not in edited(data, Keep({}))
 
 
 @pytest.mark.parametrize(

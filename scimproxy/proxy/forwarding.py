@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from scimproxy.exchange import Content, Headers
+from scimproxy.exchange import EMPTY, Content, Headers
 from scimproxy.proxy.engine import EngineOptions
 
 __all__ = [
@@ -77,6 +78,25 @@ FORWARDING = frozenset(
 )
 """Fields that say who called and how; a client's own are dropped, because they are only a claim."""
 
+_NO_TRAILERS = (
+    FRAMING
+    | FORWARDING
+    | {
+        "authorization",
+        "cache-control",
+        "content-range",
+        "cookie",
+        "expect",
+        "if-match",
+        "range",
+        "set-cookie",
+        "trailer",
+    }
+)
+
+_ODD = re.compile(r"[%\\;\s]|\.\.|//")
+"""What makes a path worth a closer look: it could be read as another path."""
+
 TRUSTED_IDLE_S = 1.0
 """A pooled connection idle for longer is not used for a request that cannot be sent twice."""
 
@@ -106,31 +126,45 @@ class Caller:
 
 
 class Tap:
-    """Takes the pieces of a body as they pass: keeps at most `limit` bytes, but size and hash of all."""
+    """Takes the pieces of a body as they pass: keeps at most `limit` bytes, but size and hash of all.
 
-    __slots__ = ("_hash", "_kept", "_limit", "size")
+    Most bodies come in one piece, which is kept as it is and hashed once, at the end.
+    """
+
+    __slots__ = ("_hash", "_kept", "_limit", "_only", "size")
 
     def __init__(self, limit: int) -> None:
-        self._hash = hashlib.sha256()
+        self._only = b""
+        self._hash: hashlib._Hash | None = None
         self._kept = bytearray()
         self._limit = limit
         self.size = 0
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece."""
-        self._hash.update(piece)
+        if not self.size and len(piece) <= self._limit:
+            self._only = piece
+        else:
+            if self._hash is None:
+                self._hash = hashlib.sha256(self._only)
+                self._kept = bytearray(self._only)
+            self._hash.update(piece)
+            room = self._limit - len(self._kept)
+            if room > 0:
+                self._kept += piece[:room]
         self.size += len(piece)
-        room = self._limit - len(self._kept)
-        if room > 0:
-            self._kept += piece[:room]
 
     @property
     def whole(self) -> bool:
         """Whether everything that passed is kept."""
-        return len(self._kept) == self.size
+        return self._hash is None or len(self._kept) == self.size
 
     def content(self) -> Content:
         """Return what has passed so far."""
+        if not self.size:
+            return EMPTY
+        if self._hash is None:
+            return Content(self._only, self.size, hashlib.sha256(self._only).hexdigest())
         return Content(data=bytes(self._kept), size=self.size, sha256=self._hash.hexdigest())
 
 
@@ -178,6 +212,8 @@ def map_target(target: str, options: EngineOptions) -> str | Refusal:
     """Return the request target for the upstream, or why there is none (see the module's docstring)."""
     public, private = options.public_base, options.target.base_path
     path, mark, query = target.partition("?")
+    if _ODD.search(path) is None and (path.startswith(public + "/") or path == public != ""):
+        return (private + path[len(public) :] or "/") + mark + query
     if not public and not private:
         return target
     if path == "*":
@@ -318,6 +354,27 @@ def end_to_end(headers: Headers) -> Headers:
         for name, value in headers
         if name.lower() not in HOP_BY_HOP and name.lower() not in named
     )
+
+
+def safe_trailers(trailers: Headers | None) -> Headers | None:
+    """Return trailers without what changes how a message is framed, routed or trusted (RFC 9110 section 6.5.1)."""
+    if trailers is None:
+        return None
+    return Headers(
+        (name, value)
+        for name, value in end_to_end(trailers)
+        if (lowered := name.lower()) not in _NO_TRAILERS and not lowered.startswith("x-forwarded-")
+    )
+
+
+def single_length(headers: Headers) -> Headers:
+    """Return headers with at most one Content-Length, and a valid one (RFC 9112 section 6.3)."""
+    values = _values(headers, "content-length")
+    if not values or (len(values) == 1 and _is_size(values[0])):
+        return headers
+    if len(set(values)) == 1 and _is_size(values[0]):
+        return headers.with_field("Content-Length", values[0])
+    return headers.without("content-length")
 
 
 Framing = Literal["length", "chunked", "close", "none"]

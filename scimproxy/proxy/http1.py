@@ -25,6 +25,7 @@ __all__ = [
     "request_body",
     "request_head",
     "response_head",
+    "second_opinion",
     "write_chunk",
     "write_last_chunk",
     "write_request_head",
@@ -47,12 +48,13 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*
 
 
 class HeadError(Exception):
-    """A head that is refused: the status for the client, and the reason in words."""
+    """A head that is refused: the status for the client, the reason in words, and the fields that were read."""
 
-    def __init__(self, status_code: int, detail: str) -> None:
+    def __init__(self, status_code: int, detail: str, headers: Headers | None = None) -> None:
         super().__init__(detail)
         self.status_code = status_code
         self.detail = detail
+        self.headers = headers
 
 
 class BodyError(Exception):
@@ -92,29 +94,37 @@ class _Collector:
 
 
 def request_head(data: bytes) -> Head:
-    """Read the head of a request; `data` ends with its empty line.
+    """Read the head of a request by our own grammar; `data` ends with its empty line.
 
     Raises:
         HeadError: it is malformed; the reason names the place.
     """
     if _REQUEST.fullmatch(data) is None:
-        raise HeadError(400, _why_request(data))
+        status_code, detail = _why_request(data)
+        raise HeadError(status_code, detail)
+    line, _, block = data.partition(b"\r\n")
+    method, target, version = line.decode("latin-1").split(" ")
+    pairs = _fields(block[:-2])
+    if len(pairs) > MAX_FIELDS:
+        raise HeadError(431, f"the request has more than {MAX_FIELDS} header fields")
+    return Head(headers=Headers(pairs), http_version=version[5:], method=method, target=target)
+
+
+def second_opinion(data: bytes, head: Head) -> None:
+    """Have llhttp read the head of a request, too; two parsers that disagree are how requests are smuggled.
+
+    Raises:
+        HeadError: llhttp refuses the head, or reads another one than we did.
+    """
     collector = _Collector()
     parser = httptools.HttpRequestParser(collector)
     try:
         parser.feed_data(data)
-    except httptools.HttpParserUpgrade:
-        pass  # the caller refuses it in words; the head itself is whole
     except httptools.HttpParserError as exc:
-        raise HeadError(400, str(exc)) from exc
-    if len(collector.pairs) > MAX_FIELDS:
-        raise HeadError(431, f"the request has more than {MAX_FIELDS} header fields")
-    return Head(
-        headers=Headers(collector.pairs),
-        http_version=parser.get_http_version(),
-        method=parser.get_method().decode("latin-1"),
-        target=collector.url.decode("latin-1"),
-    )
+        status_code = 501 if "method" in str(exc).lower() else 400
+        raise HeadError(status_code, str(exc), head.headers) from exc
+    if collector.pairs != list(head.headers.pairs) or collector.url.decode("latin-1") != head.target:
+        raise HeadError(400, "the head of the request can be read in two ways", head.headers)
 
 
 def response_head(data: bytes) -> Head:
@@ -155,22 +165,23 @@ def _fields(block: bytes) -> list[tuple[str, str]]:
     return pairs
 
 
-def _why_request(data: bytes) -> str:
+def _why_request(data: bytes) -> tuple[int, str]:
     line, _, rest = data.partition(b"\r\n")
     if b"\n" in line or b"\r" in line:
-        return "a line ends with a bare CR or LF, not with CRLF"
+        return 400, "a line ends with a bare CR or LF, not with CRLF"
     if b"\x00" in data:
-        return "the head holds a NUL byte"
+        return 400, "the head holds a NUL byte"
     parts = line.split(b" ")
     if len(parts) != 3:
-        return f"the request line must be method, target and version with single spaces: {_shown(line)}"
+        return 400, f"the request line must be method, target and version with single spaces: {_shown(line)}"
     if re.fullmatch(_TOKEN, parts[0]) is None:
-        return f"the method {_shown(parts[0])} is not a token"
+        return 400, f"the method {_shown(parts[0])} is not a token"
     if re.fullmatch(rb"[\x21-\x7e]+", parts[1]) is None:
-        return f"the request target {_shown(parts[1])} holds bytes that must be percent-encoded"
+        return 400, f"the request target {_shown(parts[1])} holds bytes that must be percent-encoded"
     if re.fullmatch(rb"HTTP/1\.[01]", parts[2]) is None:
-        return f"{_shown(parts[2])} is not HTTP/1.1 or HTTP/1.0"
-    return _why_fields(rest)
+        known = re.fullmatch(rb"HTTP/[0-9]\.[0-9]", parts[2]) is not None
+        return 505 if known else 400, f"{_shown(parts[2])} is not HTTP/1.1 or HTTP/1.0"
+    return 400, _why_fields(rest)
 
 
 def _why_response(data: bytes) -> str:

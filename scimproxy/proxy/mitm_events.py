@@ -17,7 +17,7 @@ from mitmproxy.proxy.layers.http._events import RequestHeaders
 
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Failure, Headers, Request, Response
-from scimproxy.proxy.forwarding import Framing, Refusal, end_to_end
+from scimproxy.proxy.forwarding import Framing, Refusal, safe_trailers
 from scimproxy.proxy.mitm_details import Note
 
 __all__ = [
@@ -274,5 +274,6 @@ def written_chunk(data: bytes) -> bytes:
 
 
 def written_last_chunk(trailers: Headers | None) -> bytes:
-    """Return the end of a chunked body; trailers about one connection only stay behind."""
-    return b"0\r\n\r\n" if trailers is None else written_headers("0", end_to_end(trailers))
+    """Return the end of a chunked body; trailers that could change its meaning stay behind."""
+    kept = safe_trailers(trailers)
+    return b"0\r\n\r\n" if not kept else written_headers("0", kept)

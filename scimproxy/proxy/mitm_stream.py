@@ -30,6 +30,8 @@ from scimproxy.proxy.forwarding import (
     map_target,
     may_retry,
     refuse_request,
+    safe_trailers,
+    single_length,
     upstream_headers,
     wants_close,
 )
@@ -298,7 +300,8 @@ class Stream(layer.Layer):
             self._answer_body.clear()
 
     def _headers_for_client(self, headers: Headers) -> Headers:
-        return framed(end_to_end(headers), self._answer_framing, close=self._closing(), length=self._answer_length)
+        kept = single_length(end_to_end(headers))
+        return framed(kept, self._answer_framing, close=self._closing(), length=self._answer_length)
 
     def _upstream_data(self, data: bytes) -> Commands:
         self.passage.response_tap.feed(data)
@@ -326,7 +329,7 @@ class Stream(layer.Layer):
         if not self.request_done:
             yield from self._abort("the upstream answered before it had the whole request")
         self._upstream = None
-        trailers = event.trailers if self._answer_framing == "chunked" else None
+        trailers = safe_trailers(event.trailers) if self._answer_framing == "chunked" else None
         body = self._held if self._answering else self._whole_answer()
         self._keep_partial()
         assert passage.given is not None

@@ -19,12 +19,11 @@ from scimproxy.exchange import Connection, Headers, Request
 from scimproxy.proxy import answers, forwarding
 from scimproxy.proxy.engine import Address, EngineOptions, Recorder
 from scimproxy.proxy.forwarding import Tap
+from scimproxy.proxy.heads import Answers, Asks
 from scimproxy.proxy.http1 import (
     MAX_HEAD,
     BodyReader,
     HeadError,
-    request_body,
-    request_head,
 )
 from scimproxy.proxy.native_flow import Flow
 from scimproxy.proxy.passage import Passage
@@ -49,6 +48,8 @@ class NativeEngine:
         self.options = options
         self.recorder = recorder
         self.pool = Pool(options, recorder.connection)
+        self.asks = Asks(options)
+        self.answers = Answers()
         self.clients: set[Client] = set()
         self.numbers = itertools.count(1)
         self.stopping = False
@@ -146,6 +147,8 @@ class Client(asyncio.Protocol):
         self.ended = False
         self.last = False
         self.lingering = False
+        self.writable = True
+        self.going = False
         self.reason: str | None = None
         self.closed_by = "client"
         self.reading = True
@@ -179,9 +182,11 @@ class Client(asyncio.Protocol):
             if self.flow is not None and not self.flow.reader.done:
                 self.flow.client_data(data)
                 return
+            if self.flow is None and not self.buffer:
+                self.since_m = time.perf_counter()
             self.buffer += data
             if self.flow is None:
-                self.next()
+                self.go_on()
             elif len(self.buffer) > MAX_PIPELINED:
                 self.pause(paused=True)
         except Exception:  # noqa: BLE001 - the engine's hook: logged with its traceback, and counted
@@ -214,14 +219,34 @@ class Client(asyncio.Protocol):
         self.engine.forget(self)
 
     def pause_writing(self) -> None:
+        self.writable = False
         if self.flow is not None:
             self.flow.client_writable(writable=False)
 
     def resume_writing(self) -> None:
+        self.writable = True
         if self.flow is not None:
             self.flow.client_writable(writable=True)
+        else:
+            self.go_on()
 
     # -- requests ---------------------------------------------------------------------------------------------
+
+    def go_on(self) -> None:
+        """Begin with what is in the buffer, one request after the other; a loop, however fast each one ends."""
+        if self.going:
+            return
+        self.going = True
+        try:
+            while self.flow is None and self.buffer and self.writable and not self.lingering:
+                before = self.buffer
+                self.next()
+                if self.buffer is before or (self.flow is None and self.buffer == before):
+                    break
+        finally:
+            self.going = False
+        if self.flow is None and self.ended and self.writable and self.transport is not None:
+            self.transport.close()
 
     def next(self) -> None:
         """Begin with the next request in the buffer, where there is a whole head."""
@@ -241,72 +266,64 @@ class Client(asyncio.Protocol):
                 self.refuse(400, "a line ends with a bare LF, not with CRLF", buffer)
             return
         head, self.buffer = buffer[: end + 4], buffer[end + 4 :]
+        engine, options = self.engine, self.engine.options
         started_at, started_m = time.time(), time.perf_counter()
         self.exchanges += 1
         try:
-            read = request_head(head)
+            request, ask, refusal = engine.asks.read(head, self.connection.peer_host)
         except HeadError as exc:
-            self.refuse(exc.status_code, exc.detail, head)
+            self.refuse(exc.status_code, exc.detail, head, exc.headers)
             return
-        options = self.engine.options
-        caller = forwarding.caller_of(read.headers, self.connection.peer_host, options)
-        request = Request(read.method, read.target, read.http_version, read.headers)
         passage = Passage(
             uid=f"{self.connection.uid}.{self.exchanges}",
             request=request,
-            caller=caller,
+            caller=forwarding.caller_of(request.headers, self.connection.peer_host, options)
+            if ask is None
+            else ask.caller,
             started_at=started_at,
             started_m=started_m,
-            client_connection=replace(self.connection, exchanges=self.exchanges, http_version=read.http_version),
+            client_connection=self.connection,
             client_index=self.exchanges,
             request_tap=Tap(options.max_content),
             response_tap=Tap(options.max_content),
         )
         passage.request_wire = len(head)
-        self.flow = flow = Flow(self, passage)
-        refusal = forwarding.refuse_request(read.method, read.target, read.headers, read.http_version)
-        target = refusal or forwarding.map_target(read.target, options)
-        if refusal is not None:
+        self.flow = flow = Flow(self, passage, ask)
+        if ask is None:
+            assert refusal is not None
             flow.refuse(refusal.status_code, answers.blocked(refusal.detail))
             return
-        flow.reader = request_body(read.headers)
-        flow.expects = "expect" in read.headers
-        flow.close_after = forwarding.wants_close(read.headers, read.http_version) or self.engine.stopping
+        flow.reader, flow.expects = ask.body(), ask.expects
+        flow.close_after = ask.close or engine.stopping
+        data, self.buffer = self.buffer, b""
+        target = forwarding.map_target(request.target, options)
         if isinstance(target, forwarding.Refusal):
-            data, self.buffer = self.buffer, b""
             status_code, failure = target.status_code, answers.blocked(target.detail)
             flow.answer_later(lambda: flow.fail(failure, status_code=status_code), data)
             return
-        problem = self.engine.recorder.refusing()
+        problem = engine.recorder.refusing()
         if problem is not None:
             told = problem
-            data, self.buffer = self.buffer, b""
             flow.answer_later(lambda: flow.answer_unrecorded(told), data)
             return
         passage.upstream_target = target
-        upstream_headers = forwarding.upstream_headers(read.headers, caller, options)
-        if flow.reader.kind == "chunked":
-            upstream_headers = forwarding.framed(upstream_headers, "chunked")
-        if flow.expects:
-            upstream_headers = upstream_headers.without("expect")
-        passage.upstream_headers = upstream_headers
-        data, self.buffer = self.buffer, b""
+        passage.upstream_headers = ask.upstream
         flow.begin(data)
 
-    def refuse(self, status_code: int, detail: str, head: bytes) -> None:
+    def refuse(self, status_code: int, detail: str, head: bytes, headers: Headers | None = None) -> None:
         """Answer what cannot be read as a request, record it, and close."""
         line = head.partition(b"\n")[0].rstrip(b"\r").decode("latin-1")
         method, _, rest = line.partition(" ")
         target = rest.partition(" ")[0]
         now_m, now = time.perf_counter(), time.time()
-        request = Request(method[:32] or "?", target[:8192] or "?", "1.1", Headers())
+        request = Request(method[:32] or "?", target[:8192] or "?", "1.1", headers or Headers())
         passage = Passage(
             uid=f"{self.connection.uid}.{self.exchanges}r",
             request=request,
             caller=forwarding.caller_of(Headers(), self.connection.peer_host, self.engine.options),
             started_at=now,
             started_m=now_m,
-            client_connection=replace(self.connection, exchanges=self.exchanges),
+            client_connection=self.connection,
             client_index=max(1, self.exchanges),
             request_tap=Tap(self.engine.options.max_content),
             response_tap=Tap(self.engine.options.max_content),
@@ -330,14 +347,13 @@ class Client(asyncio.Protocol):
         if self.engine.stopping:
             self.engine.forget(self)
         self.since_m = time.perf_counter()
-        if close or self.ended or self.engine.stopping:
+        if close or self.engine.stopping or (self.ended and not self.buffer):
             self.closed_by, self.reason = "proxy", self.reason or "the exchange was the last one"
             if self.transport is not None:
-                self.end(linger=flow is not None and not flow.reader.done)
+                self.end(linger=flow is not None and (flow.refused or not flow.reader.done))
             return
         self.pause(paused=False)
-        if self.buffer:
-            self.next()
+        self.go_on()
 
     def end(self, *, linger: bool) -> None:
         """Close after what was written; a client that still sends is read a while, or it would not see its answer."""
@@ -385,7 +401,9 @@ class Client(asyncio.Protocol):
                 self.transport.abort()
         elif self.flow is not None:
             self.flow.tick(now_m)
-        elif self.buffer and now_m - self.since_m > options.head_timeout_s:
+        elif self.buffer and self.writable and now_m - self.since_m > options.head_timeout_s:
             self.refuse(408, f"the head of the request took longer than {options.head_timeout_s:g} s", self.buffer)
-        elif not self.buffer and now_m - self.since_m > options.idle_timeout_s:
-            self.close(f"idle for {options.idle_timeout_s:g} s")
+        elif now_m - self.since_m > options.idle_timeout_s:
+            # One that does not read what it asked for would hold a closing connection for ever.
+            stuck = self.transport is None or self.transport.is_closing() or not self.writable
+            self.close(f"idle for {options.idle_timeout_s:g} s", abort=stuck)

@@ -17,6 +17,7 @@ from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Failure, Headers, Phase, Response
 from scimproxy.proxy import answers, forwarding
 from scimproxy.proxy.engine import EngineOptions, Recorder
+from scimproxy.proxy.heads import Answers, Ask, given_to
 from scimproxy.proxy.http1 import (
     MAX_HEAD,
     BodyError,
@@ -25,7 +26,6 @@ from scimproxy.proxy.http1 import (
     response_head,
     write_chunk,
     write_last_chunk,
-    write_request_head,
     write_response_head,
 )
 from scimproxy.proxy.locations import rewrite_response
@@ -44,6 +44,7 @@ class Engine(Protocol):
     options: EngineOptions
     recorder: Recorder
     pool: Pool
+    answers: Answers
 
     def fault(self, where: str, flow: Flow | None) -> None:
         """Log a fault of our own and count the exchange."""
@@ -81,6 +82,7 @@ class Flow:
         "_body",
         "_finished",
         "_framing",
+        "_given_head",
         "_head",
         "_held",
         "_hold_all",
@@ -90,16 +92,19 @@ class Flow:
         "_unsent",
         "_verdict",
         "_whole",
+        "ask",
         "client",
         "close_after",
         "engine",
         "expects",
         "passage",
         "reader",
+        "refused",
         "upstream",
     )
 
-    def __init__(self, client: Client, passage: Passage) -> None:
+    def __init__(self, client: Client, passage: Passage, ask: Ask | None = None) -> None:
+        self.ask = ask
         self.client = client
         self.engine = client.engine
         self.passage = passage
@@ -107,10 +112,12 @@ class Flow:
         self.upstream: Upstream | None = None
         self.close_after = False
         self.expects = False
+        self.refused = False
         self._opening: asyncio.Task[None] | None = None
         self._head = b""  # of the answer, until it is whole
         self._body: BodyReader | None = None  # of the answer
         self._framing: forwarding.Framing = "none"  # towards the client
+        self._given_head = b""
         self._held: list[bytes] = []
         self._hold_all = False  # the body is rewritten when it is whole
         self._whole: list[bytes] = []
@@ -198,11 +205,11 @@ class Flow:
         if link is None or link.connection.uid != upstream.uid:
             passage.link = link = Link(connection=upstream.connection)
         link.index = upstream.exchanges
-        link.connection = replace(link.connection, exchanges=upstream.exchanges)
         assert passage.upstream_target is not None
-        assert passage.upstream_headers is not None
-        head = write_request_head(passage.request.method, passage.upstream_target, passage.upstream_headers)
-        passage.ready_m = passage.ready_m or time.perf_counter()
+        assert self.ask is not None
+        head = f"{passage.request.method} {passage.upstream_target} HTTP/1.1\r\n".encode("latin-1")
+        head += self.ask.upstream_fields
+        passage.ready_m = time.perf_counter()
         if self.expects and not self.reader.done:
             self.expects = False
             self.client.write(CONTINUE)
@@ -216,7 +223,7 @@ class Flow:
         if self.reader.kind == "chunked":
             data = head + write_chunk(payload)
             if self.reader.done:
-                data += write_last_chunk(self.reader.trailers)
+                data += write_last_chunk(forwarding.safe_trailers(self.reader.trailers))
         else:
             data = head + payload
         if data:
@@ -252,47 +259,42 @@ class Flow:
                 self._head = data
                 if len(data) > MAX_HEAD:
                     raise HeadError(502, f"its head is longer than {MAX_HEAD} bytes")
+                if b"\n\n" in data or data.count(b"\n\r\n") > data.count(HEAD_END):
+                    raise HeadError(502, "a line of its head ends with a bare LF, not with CRLF")
                 if len(data) >= 5 and data[:5] != b"HTTP/":
                     raise HeadError(502, f"it begins with {data[:20].decode('latin-1')!a}")
                 return b""
             self._head = data[:8]
-            head = response_head(data[: end + 4])
-            data = data[end + 4 :]
-            if head.status_code == 101:
-                raise HeadError(502, "it switches protocols, which nobody asked for")
-            if head.status_code >= 200:
+            head, data = data[: end + 4], data[end + 4 :]
+            if head[9:10] != b"1":
                 break
-        passage = self.passage
-        framing, length = forwarding.response_framing(passage.request.method, head.status_code, head.headers)
-        self._body = BodyReader(framing, length or 0)
-        assert passage.link is not None
-        passage.link.connection = replace(passage.link.connection, http_version=head.http_version)
-        if self.upstream is not None:
-            self.upstream.connection = replace(self.upstream.connection, http_version=head.http_version)
-            self.upstream.usable = (
-                self.upstream.usable
-                and framing != "close"
-                and not forwarding.wants_close(head.headers, head.http_version)
-                and not forwarding.suspect(head.status_code, head.headers)
-            )
-        passage.origin = "upstream"
-        passage.came = Response(head.status_code, head.reason, head.http_version, head.headers)
-        self._framing = forwarding.client_framing(framing, passage.request.http_version)
-        self._hold_all = self.engine.options.rewrite_locations and (
-            framing != "length" or (length or 0) <= self.engine.options.stream_above
+            early = response_head(head)
+            if early.status_code == 101:
+                raise HeadError(502, "it switches protocols, which nobody asked for")
+            if early.status_code > 101 and self.passage.request.http_version == "1.1":
+                fields = forwarding.end_to_end(early.headers)
+                self.client.write(write_response_head(early.status_code, early.reason, fields))
+        passage, upstream = self.passage, self.upstream
+        answer = self.engine.answers.read(
+            head,
+            method=passage.request.method,
+            http_version=passage.request.http_version,
+            close=self.close_after or not self.reader.done,  # nothing may follow an answer that came early
         )
-        self._give(passage.came)
+        self._body = BodyReader(answer.framing, answer.length)
+        assert passage.link is not None
+        if upstream is not None:
+            upstream.usable = upstream.usable and answer.reusable
+            if upstream.connection.http_version is None:
+                upstream.connection = replace(upstream.connection, http_version=answer.came.http_version)
+                passage.link.connection = upstream.connection
+        passage.origin = "upstream"
+        passage.came, passage.given = answer.came, answer.given
+        self._framing, self._given_head, self.close_after = answer.client_framing, answer.given_head, answer.close
+        self._hold_all = self.engine.options.rewrite_locations and (
+            answer.framing != "length" or answer.length <= self.engine.options.stream_above
+        )
         return data
-
-    def _give(self, response: Response) -> None:
-        """Decide what the client is given; its head goes first into what is held."""
-        passage = self.passage
-        early = not self.reader.done  # an answer before the end of the request: nothing may follow on the connection
-        self.close_after = self.close_after or early or self._framing == "close"
-        headers = forwarding.framed(forwarding.end_to_end(response.headers), self._framing, close=self.close_after)
-        if passage.request.http_version == "1.0" and not self.close_after:
-            headers = headers.with_added("Connection", "keep-alive")
-        passage.given = replace(response, headers=headers, http_version="1.1")
 
     def _read_body(self, data: bytes) -> None:
         assert self._body is not None
@@ -306,15 +308,11 @@ class Flow:
                 self._hold_all = False
                 payload, self._whole = b"".join(self._whole), []
         if not self._hold_all:
-            given = self.passage.given
-            head = (
-                b""
-                if self._out or self._held
-                else write_response_head(given.status_code, given.reason, given.headers)
-            )
             piece = write_chunk(payload) if self._framing == "chunked" else payload
-            if head or piece:
-                self._held.append(head + piece)
+            if not (self._out or self._held):
+                self._held.append(self._given_head)
+            if piece:
+                self._held.append(piece)
         if self._body.done:
             self._complete()
         elif self._out or self.passage.response_tap.size > self.engine.options.stream_above:
@@ -331,9 +329,10 @@ class Flow:
         if self._hold_all:
             self._rewrite(b"".join(self._whole))
         if self._framing == "chunked":
-            self._held.append(write_last_chunk(body.trailers))
-        if body.trailers is not None and passage.given is not None:
-            passage.given = replace(passage.given, trailers=body.trailers)
+            trailers = forwarding.safe_trailers(body.trailers)
+            self._held.append(write_last_chunk(trailers))
+            if trailers is not None and passage.given is not None:
+                passage.given = replace(passage.given, trailers=trailers)
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
             assert passage.came is not None
@@ -368,7 +367,7 @@ class Flow:
 
     def refuse(self, status_code: int, failure: Failure) -> None:
         """Answer a request that is not passed on, and close: what follows it cannot be trusted."""
-        self.close_after = True
+        self.refused = self.close_after = True
         self.fail(failure, status_code=status_code)
 
     def answer_later(self, verdict: Callable[[], None], data: bytes) -> None:
@@ -417,12 +416,13 @@ class Flow:
             made = answers.without_content(made)
         passage.response_tap = forwarding.Tap(self.engine.options.max_content)
         passage.response_tap.feed(made.content.data)
-        self._framing = "none"
-        self._give(made)
-        assert passage.given is not None
+        given, self._framing, self.close_after = given_to(
+            made, "none", passage.request.http_version, close=self.close_after
+        )
+        passage.given = replace(given, content=made.content)
         passage.ended = "closed" if self.close_after else "keep-alive"
         self._held = [
-            write_response_head(made.status_code, made.reason, passage.given.headers) + made.content.data,
+            write_response_head(made.status_code, made.reason, given.headers) + made.content.data,
         ]
         self._commit()
 
@@ -537,9 +537,16 @@ class Flow:
         """Record the exchange as it stands; then release what is held, or cut the connection."""
         self._finished = True
         passage = self.passage
-        if passage.given is not None:
-            passage.given = replace(
-                passage.given, content=passage.response_tap.content(), wire_bytes=passage.response_wire or None
+        given = passage.given
+        if given is not None:
+            passage.given = Response(
+                given.status_code,
+                given.reason,
+                given.http_version,
+                given.headers,
+                passage.response_tap.content(),
+                given.trailers,
+                passage.response_wire or None,
             )
         exchange = passage.exchange(
             at=time.time(), now_m=time.perf_counter(), state="aborted" if self._aborted else "complete"

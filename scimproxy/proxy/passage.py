@@ -6,7 +6,7 @@ durations, Unix seconds for moments). An engine makes one per request, fills it,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from scimproxy.exchange import (
     Connection,
@@ -73,11 +73,15 @@ class Passage:
     def exchange(self, *, at: float, now_m: float, state: State = "complete") -> Exchange:
         """Return the exchange as it stands; `at` (Unix) and `now_m` (monotonic) are this moment."""
         pending = state == "pending"
-        request = replace(
-            self.request,
-            content=self.request_tap.content(),
-            trailers=self.request_trailers,
-            wire_bytes=self.request_wire or None,
+        head = self.request
+        request = Request(
+            head.method,
+            head.target,
+            head.http_version,
+            head.headers,
+            self.request_tap.content(),
+            self.request_trailers,
+            self.request_wire or None,
         )
         came = self.came.headers if self.came is not None else None
         given = self.given.headers if self.given is not None else None

@@ -291,7 +291,9 @@ class Pool:
                 )
             except (OSError, UnicodeError) as exc:
                 raise Unreached(answers.dns(target, getattr(exc, "strerror", None) or str(exc)), link) from exc
-            addresses: list[tuple[int, Any]] = list(dict.fromkeys((family, sockaddr) for family, _, _, _, sockaddr in found))
+            addresses: list[tuple[int, Any]] = list(
+                dict.fromkeys((family, sockaddr) for family, _, _, _, sockaddr in found)
+            )
             if target.host.lower() == "localhost":  # both loopbacks, whatever the hosts file says (RFC 6761)
                 for family, loopback in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
                     if family not in {have for have, _ in addresses}:

@@ -1,0 +1,181 @@
+"""Heads judged once: clients and servers send the same header block again and again, so what follows is kept.
+
+One rule: pure memory. The key is every byte that a judgement rests on, so a kept one is the one that would be made
+again. Bounded in number and in size; what is forgotten is judged anew.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from scimproxy.exchange import Headers, Request, Response
+from scimproxy.proxy import forwarding
+from scimproxy.proxy.engine import EngineOptions
+from scimproxy.proxy.forwarding import Caller, Framing, Refusal
+from scimproxy.proxy.http1 import (
+    BodyReader,
+    HeadError,
+    request_body,
+    request_head,
+    response_head,
+    second_opinion,
+    write_response_head,
+)
+
+__all__ = ["Answer", "Answers", "Ask", "Asks"]
+
+_MOST = 512
+_LONGEST = 8192
+_LINE = re.compile(rb"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (/[\x21-\x7e]*) HTTP/1\.1")
+
+
+@dataclass(slots=True)
+class Ask:
+    """What a header block of a request means for us; see `Asks.read`."""
+
+    headers: Headers
+    caller: Caller
+    kind: str
+    length: int
+    close: bool
+    expects: bool
+    upstream: Headers
+    upstream_fields: bytes
+
+    def body(self) -> BodyReader:
+        """Return a reader for the request's body."""
+        return BodyReader(self.kind, self.length)  # type: ignore[arg-type]  # one of its four kinds
+
+
+class Asks:
+    """Reads request heads."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        self._options = options
+        self._known: dict[tuple[bytes, str | None], Ask] = {}
+
+    def read(self, head: bytes, peer_host: str | None) -> tuple[Request, Ask | None, Refusal | None]:
+        """Return the request of a head, and what its fields mean; or why it is refused.
+
+        Raises:
+            HeadError: the head is malformed.
+        """
+        line, _, block = head.partition(b"\r\n")
+        plain = _LINE.fullmatch(line)
+        key = (block, peer_host)
+        known = self._known.get(key)
+        if plain is not None and known is not None:
+            return Request(plain[1].decode(), plain[2].decode(), "1.1", known.headers), known, None
+        read = request_head(head)
+        request = Request(read.method, read.target, read.http_version, read.headers)
+        refusal = forwarding.refuse_request(read.method, read.target, read.headers, read.http_version)
+        if refusal is not None:
+            return request, None, refusal
+        second_opinion(head, read)
+        ask = self._judge(read.headers, read.http_version, peer_host)
+        if plain is not None and len(head) <= _LONGEST:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[key] = ask
+        return request, ask, None
+
+    def _judge(self, headers: Headers, http_version: str, peer_host: str | None) -> Ask:
+        caller = forwarding.caller_of(headers, peer_host, self._options)
+        upstream = forwarding.upstream_headers(headers, caller, self._options)
+        reader = request_body(headers)
+        if reader.kind == "chunked":
+            upstream = forwarding.framed(upstream, "chunked")
+        expects = http_version == "1.1" and (headers.get("expect") or "").lower() == "100-continue"
+        if expects:
+            upstream = upstream.without("expect")
+        return Ask(
+            headers=headers,
+            caller=caller,
+            kind=reader.kind,
+            length=reader.left,
+            close=forwarding.wants_close(headers, http_version),
+            expects=expects,
+            upstream=upstream,
+            upstream_fields=_fields(upstream),
+        )
+
+
+def _fields(headers: Headers) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.pairs]).encode("latin-1") + b"\r\n"
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the head of an answer means for us; `given` is what the client gets, without its content."""
+
+    came: Response
+    framing: Framing
+    length: int
+    reusable: bool
+    client_framing: Framing
+    given: Response
+    given_head: bytes
+    close: bool
+
+
+class Answers:
+    """Reads heads of answers."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bool, bool, bool], Answer] = {}
+
+    def read(self, head: bytes, *, method: str, http_version: str, close: bool) -> Answer:
+        """Return what a head means, to a client of this version, on a connection that closes after it or not.
+
+        Raises:
+            HeadError: the head is malformed, or contradicts itself in a way that cannot be read safely.
+            ValueError: its framing cannot be understood.
+        """
+        key = (head, method == "HEAD", http_version == "1.0", close)
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        made = self._judge(head, method, http_version, close=close)
+        if len(head) <= _LONGEST:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            self._known[key] = made
+        return made
+
+    @staticmethod
+    def _judge(head: bytes, method: str, http_version: str, *, close: bool) -> Answer:
+        read = response_head(head)
+        if read.status_code == 101:
+            raise HeadError(502, "it switches protocols, which nobody asked for")
+        framing, length = forwarding.response_framing(method, read.status_code, read.headers)
+        came = Response(read.status_code, read.reason, read.http_version, read.headers)
+        given, client_framing, closes = given_to(came, framing, http_version, close=close)
+        return Answer(
+            came=came,
+            framing=framing,
+            length=length or 0,
+            reusable=framing != "close"
+            and not forwarding.wants_close(read.headers, read.http_version)
+            and not forwarding.suspect(read.status_code, read.headers),
+            client_framing=client_framing,
+            given=given,
+            given_head=write_response_head(given.status_code, given.reason, given.headers),
+            close=closes,
+        )
+
+
+def given_to(
+    response: Response, framing: Framing, http_version: str, *, close: bool
+) -> tuple[Response, Framing, bool]:
+    """Return an answer as a client of this version gets it, how its body ends there, and whether that closes."""
+    client_framing = forwarding.client_framing(framing, http_version)
+    close = close or client_framing == "close"
+    fields = forwarding.single_length(forwarding.end_to_end(response.headers))
+    if response.status_code == 204:
+        fields = fields.without("content-length")  # RFC 9110 section 8.6
+    headers = forwarding.framed(fields, client_framing, close=close)
+    if http_version == "1.0" and not close:
+        headers = headers.with_added("Connection", "keep-alive")
+    given = Response(response.status_code, response.reason, "1.1", headers)
+    return given, client_framing, close
