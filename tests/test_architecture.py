@@ -103,7 +103,16 @@ TABLE: dict[str, Row] = {
     "scimproxy.defects": Row(ours=("bending", "scim"), pure=True),
     "scimproxy.demo": Row(ours=("exchange", "errors", "scim", "bending", "defects"), theirs=("aiohttp",)),
     "scimproxy.client": Row(ours=("exchange", "errors"), theirs=("aiohttp", "multidict", "yarl")),
+    "scimproxy.suite.composing": Row(ours=("errors", "exchange", "suite"), pure=True),
+    "scimproxy.suite.views": Row(ours=("decode", "exchange", "suite"), pure=True),
+    "scimproxy.suite.runner": Row(ours=("errors", "exchange", "suite"), pure=True),
+    "scimproxy.suite.preflight": Row(ours=("suite",), pure=True),
+    "scimproxy.suite.masking": Row(ours=("exchange",), pure=True),
+    "scimproxy.suite.hints": Row(ours=("suite.results",), pure=True),
+    "scimproxy.suite.library": Row(ours=("errors",)),
+    "scimproxy.report": Row(ours=("suite",), pure=True),
     # ---- wiring
+    "scimproxy.suite_run": Row(ours=(*PURE_ROOMS, "app", "client", "store", "suite")),
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact", "clients", "store", "proxy.engine")),
     "scimproxy.outlet": Row(),
     "scimproxy.probe": Row(ours=("proxy.engine",)),
@@ -111,7 +120,20 @@ TABLE: dict[str, Row] = {
     "scimproxy.app": Row(ours=(*PURE_ROOMS, "store", "proxy", "outlet", "recorder", "demo")),
     # ---- faces
     "scimproxy.cli": Row(
-        ours=(*PURE_ROOMS, "app", "cli", "store", "doctor", "demo", "defects", "recorder", "proxy.engine"),
+        ours=(
+            *PURE_ROOMS,
+            "app",
+            "cli",
+            "store",
+            "doctor",
+            "demo",
+            "defects",
+            "recorder",
+            "proxy.engine",
+            "suite",
+            "suite_run",
+            "report",
+        ),
         theirs=("click", "rich", "aiohttp"),
     ),
 }

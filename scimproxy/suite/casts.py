@@ -74,15 +74,10 @@ def _integer(digits: str) -> int | float:
 
 
 def _is_too_deep(value: Json) -> bool:
-    level = [value]
-    for _ in range(MAX_JSON_DEPTH + 1):
-        below: list[Json] = []
-        for node in level:
-            if isinstance(node, dict):
-                below.extend(node.values())
-            elif isinstance(node, list):
-                below.extend(node)
-        level = below
+    level = [one for one in [value] if isinstance(one, dict | list)]
+    for _ in range(MAX_JSON_DEPTH):
+        inner = (node.values() if isinstance(node, dict) else node for node in level)
+        level = [one for members in inner for one in members if isinstance(one, dict | list)]
         if not level:
             return False
     return True
