@@ -301,6 +301,8 @@ class Stream(layer.Layer):
 
     def _headers_for_client(self, headers: Headers) -> Headers:
         kept = single_length(end_to_end(headers))
+        if self.passage.came is not None and self.passage.came.status_code == 204:
+            kept = kept.without("content-length")  # RFC 9110 section 8.6
         return framed(kept, self._answer_framing, close=self._closing(), length=self._answer_length)
 
     def _upstream_data(self, data: bytes) -> Commands:
