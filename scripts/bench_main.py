@@ -219,6 +219,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="turns of each peer at each workload [5; quick: 1]")
     parser.add_argument("--rows", type=lambda text: [int(each) for each in text.split(",")], metavar="N,N",
                         help="sizes of the databases of `growth` [100000,1000000; quick: 100000]")  # fmt: skip
+    parser.add_argument("--work", type=int, default=0, metavar="MICROSECONDS",
+                        help="CPU time that the upstream burns for each answer [0]")  # fmt: skip
     parser.add_argument("--same", action="store_true", help="let all answers be equal (each differs otherwise)")
     parser.add_argument("--hoverfly", type=Path, metavar="PATH", help="also measure this Hoverfly program")
     parser.add_argument("--wiremock", type=Path, metavar="JAR", help="also measure this WireMock jar")
@@ -253,11 +255,12 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             "seconds": given.seconds,
             "quick": given.quick,
             "same": given.same,
+            "work_us": given.work,
             "versions": _versions(),
         },
         "workloads": {},
     }
-    with tempfile.TemporaryDirectory(prefix="scimproxy-bench-") as name, upstream(Path(name)) as up:
+    with tempfile.TemporaryDirectory(prefix="scimproxy-bench-") as name, upstream(Path(name), given.work) as up:
         folder = Path(name)
         bench = Bench(given, up, folder)
         for workload in (WORKLOADS[name] for name in given.workload if name in WORKLOADS):

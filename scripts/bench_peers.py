@@ -201,8 +201,8 @@ class Upstream:
 
 
 @contextlib.contextmanager
-def upstream(folder: Path) -> Iterator[Upstream]:
-    """Start the upstream; it ends with the block."""
+def upstream(folder: Path, work_us: int = 0) -> Iterator[Upstream]:
+    """Start the upstream; it ends with the block. `work_us`: CPU time that it burns for each answer."""
     import trustme  # noqa: PLC0415 - a development package: --help works without it
 
     authority = trustme.CA()
@@ -211,7 +211,7 @@ def upstream(folder: Path) -> Iterator[Upstream]:
         str(folder / "own.pem")
     )
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "bench_upstream.py"), str(folder / "own.pem")],
+        [sys.executable, str(ROOT / "scripts" / "bench_upstream.py"), str(folder / "own.pem"), str(work_us)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

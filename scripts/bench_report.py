@@ -212,6 +212,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"Measured on {made['at']}, scimproxy {made['scimproxy']}, Python {made['python']}, {made['cores']} cores "
         f"({made['machine']}), {made['rounds']} rounds of {made['seconds']} s"
         + (", in a short run (`--quick`)" if made["quick"] else "")
+        + (f", an upstream that works {made['work_us']} microseconds for each answer" if made.get("work_us") else "")
+        + (", all answers equal (`--same`)" if made["same"] else "")
         + ".",
         "",
     ]

@@ -2,7 +2,8 @@
 
 One rule: it stands for a fast application server and nothing else. It reads well-formed requests with a
 Content-Length, answers from bench_payload, keeps connections open, and judges every byte of a blob sent to it.
-Started by bench_peers.py; prints {"http": PORT, "https": PORT} and ends when its standard input ends.
+Started by bench_peers.py as `bench_upstream.py CERTIFICATE MICROSECONDS`, the CPU time that it burns for each answer
+as an application would; prints {"http": PORT, "https": PORT} and ends when its standard input ends.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import json
 import ssl
 import sys
+import time
 from typing import cast
 
 import uvloop
@@ -24,6 +26,7 @@ class Upstream(asyncio.Protocol):
     """One connection."""
 
     transport: asyncio.Transport
+    work_s = 0.0
 
     def __init__(self) -> None:
         self._head = b""
@@ -73,6 +76,10 @@ class Upstream(asyncio.Protocol):
         return rest
 
     def _answer(self) -> None:
+        if self.work_s:
+            until = time.perf_counter() + self.work_s
+            while time.perf_counter() < until:
+                pass
         given = answer(*self._request, self._size)
         if not self._right:
             self._send(422, "text/plain", b"the content is not what was sent")
@@ -100,19 +107,18 @@ class Upstream(asyncio.Protocol):
         )
 
 
-async def serve(certificate: str | None) -> None:
+async def serve(certificate: str) -> None:
     """Listen on free loopback ports until standard input ends."""
     loop = asyncio.get_running_loop()
     plain = await loop.create_server(Upstream, "127.0.0.1", 0, backlog=1024)
-    ports = {"http": plain.sockets[0].getsockname()[1]}
-    if certificate:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate)
-        secure = await loop.create_server(Upstream, "127.0.0.1", 0, ssl=context, backlog=1024)
-        ports["https"] = secure.sockets[0].getsockname()[1]
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    secure = await loop.create_server(Upstream, "127.0.0.1", 0, ssl=context, backlog=1024)
+    ports = {name: each.sockets[0].getsockname()[1] for name, each in (("http", plain), ("https", secure))}
     print(json.dumps(ports), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1] if len(sys.argv) > 1 else None))
+    Upstream.work_s = int(sys.argv[2]) / 1e6
+    uvloop.run(serve(sys.argv[1]))
