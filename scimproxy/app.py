@@ -15,13 +15,13 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scimproxy import __version__
-from scimproxy.errors import ScimproxyError, StoreError, UsageError
+from scimproxy.errors import ScimproxyError, StoreError
 from scimproxy.exchange import Run, RunKind, TunnelEvent
 from scimproxy.outlet import Outlet
 from scimproxy.proxy.engine import Address, Engine, EngineOptions
@@ -183,18 +183,23 @@ def engine_maker(name: str) -> Callable[[EngineOptions, RecorderContract], Engin
     Raises:
         UsageError: there is no such engine.
     """
-    if name == "native":
-        try:
-            from scimproxy.proxy.native import NativeEngine  # noqa: PLC0415 - only the engine that runs is imported
-        except ModuleNotFoundError as exc:
-            raise UsageError(
-                "the native engine is not part of this version",
-                hint="leave --engine out, or write --engine mitmproxy",
-            ) from exc
+    if name in {"auto", "native"}:
+        from scimproxy.proxy.native import NativeEngine  # noqa: PLC0415 - only the engine that runs is imported
+
         return NativeEngine
     from scimproxy.proxy.mitm import MitmEngine  # noqa: PLC0415 - mitmproxy takes half a second to import
 
     return MitmEngine
+
+
+def run_in_loop[T](work: Coroutine[Any, Any, T], engine_name: str = "auto") -> T:
+    """Run a coroutine in the event loop that the engine is fastest in."""
+    if engine_name == "mitmproxy":
+        return asyncio.run(work)
+    from scimproxy.proxy.native import new_event_loop  # noqa: PLC0415 - see above
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(work)
 
 
 def _why(exc: Exception) -> str:

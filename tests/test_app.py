@@ -6,6 +6,8 @@ import http.client
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from listeners import http as answer
 
 from scimproxy import app
 from scimproxy.app import Event, Notice, Ready, RecordOptions, Seen, Skipped, Stop, Stopped, record
-from scimproxy.errors import EngineError, StoreError, StoreFull, UsageError
+from scimproxy.errors import EngineError, StoreError, StoreFull
 from scimproxy.exchange import TunnelEvent
 from scimproxy.proxy.engine import Address, EngineOptions, Recorder, Target
 from scimproxy.store import Reader, Store
@@ -77,7 +79,7 @@ async def test_a_recording_from_start_to_end(upstream: Target, tmp_path: Path) -
     with Reader.open(tmp_path / "a.db") as reader:
         run = reader.run("last")
         assert run is not None
-        assert (run.name, run.target, run.engine, run.lost) == ("mine", str(upstream), "mitmproxy", 0)
+        assert (run.name, run.target, run.engine, run.lost) == ("mine", str(upstream), "native", 0)
         assert run.ended_at is not None
         assert [event.url for event in reader.tunnel_events(1)] == ["https://abc.example"]
 
@@ -293,12 +295,22 @@ async def test_trouble_with_the_store_is_told(
         await task
 
 
-def test_engines_that_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
+def test_auto_is_the_native_engine_and_only_the_chosen_one_is_imported() -> None:
+    code = (
+        "import sys; from scimproxy import app; print(app.engine_maker('auto').name, 'mitmproxy' in sys.modules,"
+        " app.engine_maker('mitmproxy').name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["native", "False", "mitmproxy"]
 
-    monkeypatch.setitem(sys.modules, "scimproxy.proxy.native", None)
-    with pytest.raises(UsageError, match="native engine is not part"):
-        app.engine_maker("native")
+
+@pytest.mark.parametrize("engine", ["auto", "mitmproxy"])
+def test_each_engine_gets_its_loop(engine: str) -> None:
+    async def which() -> str:
+        return type(asyncio.get_running_loop()).__module__
+
+    module = app.run_in_loop(which(), engine)
+    assert module.startswith("uvloop") is (engine == "auto" and sys.platform != "win32")
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,8 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.writing": Row(ours=("suite.model",), pure=True),
     "scimproxy.suite.runscope": Row(ours=("errors", "suite"), pure=True),
     # ---- edge: one outside thing each
+    "scimproxy.suite.script": Row(ours=("errors",)),
+    "scimproxy.suite.script_worker": Row(theirs=("quickjs",)),
     "scimproxy.store": Row(ours=(*PURE_ROOMS, "store"), theirs=("sqlite_utils",)),
     "scimproxy.proxy": Row(),
     "scimproxy.proxy.engine": Row(ours=("exchange", "errors")),
@@ -97,7 +99,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.proxy.heads": Row(ours=("exchange", "proxy"), pure=True),
     "scimproxy.proxy.certificates": Row(ours=("exchange",), theirs=("cryptography",), pure=True),
     "scimproxy.proxy.pool": Row(ours=("exchange", "errors", "proxy")),
-    "scimproxy.proxy.native": Row(ours=("exchange", "errors", "proxy")),
+    "scimproxy.proxy.native": Row(ours=("exchange", "errors", "proxy"), theirs=("uvloop",)),
     "scimproxy.proxy.native_flow": Row(ours=("exchange", "errors", "proxy")),
     "scimproxy.bending": Row(ours=("exchange", "scim"), pure=True),
     "scimproxy.defects": Row(ours=("bending", "scim"), pure=True),

@@ -35,7 +35,7 @@ def test_events(upstream: str, tmp_path: Path) -> None:
             "public_url": None,
             "run_id": 1,
             "name": "first",
-            "engine": "mitmproxy",
+            "engine": "native",
             "db": str(tmp_path / "a.db"),
             "recovered": 0,
         }
@@ -52,7 +52,7 @@ def test_events(upstream: str, tmp_path: Path) -> None:
     assert "geheim" not in (found.request.headers.get("Authorization") or "")
     assert recorded is not None
     assert recorded.ended_at is not None
-    assert recorded.engine == "mitmproxy"
+    assert recorded.engine == "native"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -150,7 +150,7 @@ def test_for_a_person(upstream: str, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         rest, said = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "scimproxy is recording with mitmproxy" in text
+    assert "scimproxy is recording with native" in text
     assert "https://abc.example/scim/v2" in text
     assert f"{db} (run 1," in text
     assert "SCIMBaseURL" in text

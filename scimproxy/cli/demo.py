@@ -49,10 +49,10 @@ def demo_command(
     if list_defects:
         _list_defects(as_json=as_json)
         return
-    import asyncio
+    from scimproxy.app import run_in_loop
 
     _check_defects(defects)
-    stopped = asyncio.run(_play(db, port, keep=keep, defects=defects, as_json=as_json))
+    stopped = run_in_loop(_play(db, port, keep=keep, defects=defects, as_json=as_json))
     if not as_json:
         _what_next(stopped)
     if stopped.at_once:

@@ -36,7 +36,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
     type=click.Choice(["auto", "native", "mitmproxy"]),
     default="auto",
     show_default=True,
-    help="What carries the traffic.",
+    help="What carries the traffic; auto: native (HTTP/1.1).",
 )
 @click.option("--public-path", help="Path under which clients see the server.  [default: that of TARGET]")
 @click.option("--public-url", help="Public URL of a tunnel that you run yourself.")
@@ -104,14 +104,12 @@ def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  
 
 def run_recording(options: RecordOptions, printer: Printer) -> None:
     """Record until a signal comes; exits with 130 where it was asked to end at once."""
-    import asyncio
-
-    from scimproxy.app import Stop, record
+    from scimproxy.app import Stop, record, run_in_loop
 
     async def until_stopped() -> Stopped:
         return await record(options, printer, Stop())
 
-    stopped = asyncio.run(until_stopped())
+    stopped = run_in_loop(until_stopped(), options.engine_name)
     if stopped.untold:
         # Everything is written; only our output hangs, because nobody reads it, and Python would wait for it.
         os._exit(INTERRUPTED if stopped.at_once else 0)

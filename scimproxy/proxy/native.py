@@ -29,7 +29,7 @@ from scimproxy.proxy.native_flow import Flow
 from scimproxy.proxy.passage import Passage
 from scimproxy.proxy.pool import Pool
 
-__all__ = ["NativeEngine"]
+__all__ = ["NativeEngine", "new_event_loop"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +37,16 @@ TICK_S = 0.1
 LINGER_S = 5.0
 MAX_PIPELINED = 256 * 1024
 HEAD_END = b"\r\n\r\n"
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return a uvloop where it exists (not on Windows), else asyncio's own loop."""
+    try:
+        import uvloop  # noqa: PLC0415 - optional
+    except ModuleNotFoundError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
 
 
 class NativeEngine:
