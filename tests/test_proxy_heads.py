@@ -100,6 +100,7 @@ def test_an_answer_that_cannot_be_read_is_refused() -> None:
         (200, [("Content-Length", "5"), ("content-length", "5")], ("5",)),
         (200, [("Content-Length", "5, 5")], ("5",)),
         (304, [("Content-Length", "5, 6")], ()),
+        (304, [("Content-Length", "")], ()),
         (204, [("Content-Length", "0")], ()),
         (200, [("Content-Length", "5")], ("5",)),
     ],

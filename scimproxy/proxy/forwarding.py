@@ -369,8 +369,9 @@ def safe_trailers(trailers: Headers | None) -> Headers | None:
 
 def single_length(headers: Headers) -> Headers:
     """Return headers with at most one Content-Length, and a valid one (RFC 9112 section 6.3)."""
+    lines = headers.get_all("content-length")
     values = _values(headers, "content-length")
-    if not values or (len(values) == 1 and _is_size(values[0])):
+    if not lines or (len(lines) == 1 and _is_size(lines[0])):
         return headers
     if len(set(values)) == 1 and _is_size(values[0]):
         return headers.with_field("Content-Length", values[0])

@@ -87,8 +87,7 @@ class Asks:
         if reader.kind == "chunked":
             upstream = forwarding.framed(upstream, "chunked")
         expects = http_version == "1.1" and (headers.get("expect") or "").lower() == "100-continue"
-        if expects:
-            upstream = upstream.without("expect")
+        upstream = upstream.without("expect")  # expectations are ours to meet (RFC 9110 section 10.1.1)
         return Ask(
             headers=headers,
             caller=caller,

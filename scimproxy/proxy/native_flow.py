@@ -272,7 +272,7 @@ class Flow:
             if early.status_code == 101:
                 raise HeadError(502, "it switches protocols, which nobody asked for")
             if early.status_code > 101 and self.passage.request.http_version == "1.1":
-                fields = forwarding.end_to_end(early.headers)
+                fields = forwarding.end_to_end(early.headers).without("content-length")
                 self.client.write(write_response_head(early.status_code, early.reason, fields))
         passage, upstream = self.passage, self.upstream
         answer = self.engine.answers.read(
