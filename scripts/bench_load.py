@@ -175,7 +175,7 @@ def _down(conn: http.client.HTTPConnection, target: str, buffer: memoryview) -> 
 
 
 def _up(conn: http.client.HTTPConnection, target: str, body: bytes) -> int:
-    conn.request("PUT", target, body, {"Content-Type": "application/octet-stream"})
+    conn.request("PUT", target, body, {"Content-Type": "application/scim+json"})
     response = conn.getresponse()
     text = response.read()
     if response.status != 200 or not json.loads(text)["right"]:

@@ -16,10 +16,6 @@ Answer = tuple[int, str, bytes]
 DIGITS = 12
 MARK = "0" * DIGITS
 SCIM = "application/scim+json"
-PIECE = bytes(range(256)) * 4096
-"""One MiB; a blob is this, again and again."""
-BLOB = 64
-"""The pieces of a blob: 64 MiB."""
 
 
 def _padded(document: dict[str, object], size: int) -> bytes:
@@ -41,6 +37,10 @@ def _user(number: str) -> dict[str, object]:
     }
 
 
+PIECE = b",\n".join(json.dumps(_user(f"{index:06d}")).encode() for index in range(4000))[: 1 << 20]
+"""One MiB of users; a blob is this, again and again: a list as long as no server should send."""
+BLOB = 64
+"""The pieces of a blob: 64 MiB."""
 POST_BODY = _padded(_user(MARK), 2048)
 """The request of the POST workload; its numbers are replaced by the request's own."""
 _READ = _padded(_user(MARK), 512)

@@ -86,7 +86,7 @@ class Upstream(asyncio.Protocol):
         elif given is not None:
             self._send(*given)
         else:
-            self.transport.write(self._fields(200, "application/octet-stream", BLOB * _MIB))
+            self.transport.write(self._fields(200, "application/scim+json", BLOB * _MIB))
             for _ in range(BLOB):
                 self.transport.write(PIECE)
             if self._close:
