@@ -21,7 +21,6 @@ from scimproxy.suite.model import (
     Step,
     SubtestStep,
     Suite,
-    UnsupportedStep,
 )
 
 __all__ = ["dump", "dump_environment"]
@@ -85,7 +84,7 @@ def _own(step: Step) -> dict[str, Json]:
             return _subtest(step)
         case InboundStep():
             return _inbound(step)
-        case UnsupportedStep():
+        case _:
             return {"step_type": step.step_type}
 
 
