@@ -76,6 +76,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.response": Row(ours=("exchange", "decode", "suite.casts", "suite.model"), pure=True),
     "scimproxy.suite.evaluate": Row(ours=("errors", "suite"), pure=True),
     "scimproxy.suite.writing": Row(ours=("suite.model",), pure=True),
+    "scimproxy.suite.remarks": Row(ours=("suite.model",), pure=True),
     "scimproxy.suite.runscope": Row(ours=("errors", "suite"), pure=True),
     # ---- edge: one outside thing each
     "scimproxy.suite.script": Row(ours=("errors",)),
