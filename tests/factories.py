@@ -150,6 +150,8 @@ def suite_step(**fields: Any) -> StepResult:
                 comparison="not_empty",
                 property="Resources[0].id",
                 message="was empty",
+                error="Unable to locate Resources property in path 'Resources[0].id' in JSON.",
+                place="/Resources/0/id",
                 number=1,
             ),
         ),

@@ -19,6 +19,9 @@ __all__ = ["cli", "main"]
 COMMANDS = (
     Entry("up", "record", "Record what reaches a SCIM server."),
     Entry("demo", "demo", "See it work: a SCIM server, the recorder and a client in one."),
+    Entry("run", "run", "Run a Runscope suite against a SCIM server."),
+    Entry("suites", "results", "List the bundled suites."),
+    Entry("results", "results", "Show how a suite's run came out."),
     Entry("doctor", "doctor", "Check the target, the database and this machine."),
     Entry("runs", "browse", "List the runs."),
     Entry("log", "browse", "List the exchanges of a run."),

@@ -275,6 +275,8 @@ CREATE TABLE assertions (
   target_value TEXT NOT NULL,
   actual_value TEXT NOT NULL,
   message TEXT NOT NULL,
+  error TEXT,            -- why there was nothing to compare
+  place TEXT,            -- where the value is: a JSON pointer, a header's name, an XPath
   PRIMARY KEY (step_id, position)
 ) STRICT, WITHOUT ROWID
 """,

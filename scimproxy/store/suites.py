@@ -92,7 +92,7 @@ def _add(conn: sqlite3.Connection, run_id: int, step: StepResult) -> int:
     ).lastrowid
     assert number is not None
     conn.executemany(
-        "INSERT INTO assertions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO assertions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 number,
@@ -104,6 +104,8 @@ def _add(conn: sqlite3.Connection, run_id: int, step: StepResult) -> int:
                 _json(it.target_value),
                 _json(it.actual_value),
                 _text(it.message),
+                _maybe(it.error),
+                _maybe(it.place),
             )
             for it in (replace(one, number=place) for place, one in enumerate(step.assertions))
         ],
@@ -219,6 +221,8 @@ def _step(row: sqlite3.Row, parts: dict[str, dict[int, list[sqlite3.Row]]]) -> S
                 target_value=_value(it["target_value"]),
                 actual_value=_value(it["actual_value"]),
                 message=it["message"],
+                error=it["error"],
+                place=it["place"],
                 number=it["position"],
             )
             for it in parts["assertions"].get(number, ())

@@ -29,7 +29,11 @@ ScriptKind = Literal["initial", "before", "after"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssertionResult:
-    """One assertion and what became of it; `message` is Runscope's sentence, `number` its place in the step."""
+    """One assertion and what became of it, numbered from 0 in its step.
+
+    `message` is Runscope's phrase, `error` why there was nothing to compare, `place` where the value is (a JSON
+    pointer, a header's name, an XPath).
+    """
 
     result: Outcome
     source: str
@@ -38,6 +42,8 @@ class AssertionResult:
     target_value: Any = None
     actual_value: Any = None
     message: str = ""
+    error: str | None = None
+    place: str | None = None
     number: int = 0
 
 

@@ -1,0 +1,53 @@
+"""Writing the report files of `run` and `results`: JUnit, Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scimproxy.errors import ScimproxyError, UsageError
+
+if TYPE_CHECKING:
+    from scimproxy.suite.results import SuiteResult
+
+__all__ = ["check_places", "write_reports"]
+
+_KINDS = ("junit", "markdown")
+
+
+def check_places(given: Mapping[str, Any]) -> None:
+    """Refuse report files that cannot be written, before a run and not after it.
+
+    Raises:
+        UsageError: the folder does not exist.
+    """
+    for kind in _KINDS:
+        path: Path | None = given[kind]
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"--{kind} {path}: there is no folder {path.parent}", hint="make it first")
+
+
+def write_reports(result: SuiteResult, given: Mapping[str, Any]) -> None:
+    """Write the files that were asked for.
+
+    Raises:
+        ScimproxyError: a file cannot be written.
+    """
+    from scimproxy import report
+
+    makers: dict[str, Callable[[], str]] = {
+        "junit": lambda: report.junit(result),
+        "markdown": lambda: report.markdown(result),
+    }
+    for kind in _KINDS:
+        path: Path | None = given[kind]
+        if path is None:
+            continue
+        try:
+            path.write_text(makers[kind](), encoding="utf-8")
+        except OSError as exc:
+            raise ScimproxyError(f"{path} cannot be written: {exc.strerror or exc}") from exc
+        click.echo(f"Wrote {path}", err=True)

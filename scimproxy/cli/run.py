@@ -1,0 +1,346 @@
+"""`scimproxy run`: run a Runscope suite against a SCIM server, and say why what failed failed.
+
+One rule: the token is never echoed and never stored; talk and progress go to stderr, results to stdout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scimproxy.cli.group import INTERRUPTED
+from scimproxy.cli.options import db_option, json_option
+from scimproxy.errors import FormatError, ScimproxyError, UsageError
+
+if TYPE_CHECKING:
+    from scimproxy.suite.model import Environment, Suite
+    from scimproxy.suite.results import SuiteResult
+    from scimproxy.suite_run import SuiteOptions
+
+__all__ = ["run_command"]
+
+_LARGEST = 20_000_000
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command("run", no_args_is_help=True)
+@click.argument("suite")
+@click.option("--target", help="Base URL of the SCIM server; fills SCIMBaseURL and its like.")
+@click.option("--auth", help="The whole Authorization value, like 'Bearer TOKEN'; - reads it from stdin.")
+@click.option(
+    "--var", "variables", multiple=True, metavar="NAME=VALUE", help="A variable; wins over all. Repeatable."
+)
+@click.option("--env", "env_file", type=_FILE, help="File with an environment, or with variables (JSON).")
+@click.option("--environment", metavar="NAME", help="Which environment of the suite's file to use.")
+@click.option("--initial-script", "scripts", type=_FILE, multiple=True, help="JavaScript to run first. Repeatable.")
+@click.option("--test", "test_name", metavar="NAME", help="Which test, where the file holds several.")
+@click.option("--step", "steps", metavar="3-7", help="Only these steps, like 3 or 3-7 or 1,4-.")
+@click.option("--stop-on-failure", is_flag=True, help="End at the first failed step.")
+@click.option(
+    "--pause-scale",
+    type=click.FloatRange(0, 10),
+    default=1.0,
+    show_default=True,
+    help="Multiply pauses by this; 0 for CI.",
+)
+@click.option("--seed-user", is_flag=True, help="Create a user first where the server holds none.")
+@click.option("--skip-preflight", is_flag=True, help="Run without looking ahead.")
+@click.option("--insecure", is_flag=True, help="Do not verify the server's certificate.")
+@click.option("--ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CA file to trust.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 3600), default=60.0, show_default=True, help="Seconds for one request."
+)
+@click.option("--junit", type=_FILE, help="Write JUnit XML to this file.")
+@click.option("--markdown", type=_FILE, help="Write Markdown for a pull request.")
+@click.option("--keep-secrets", is_flag=True, help="Store tokens and passwords as they came. Careful.")
+@db_option
+@json_option("the result, with Runscope's names,")
+def run_command(suite: str, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
+    """Run SUITE, a file in Runscope's format or the name of a bundled suite, against a SCIM server.
+
+    scimproxy run scim2-spec --target http://127.0.0.1:8000/scim/v2 --auth 'Bearer TOKEN'
+
+    Every request is recorded. Exit code 0: all passed; 1: something failed; 3: something could not be run.
+    """
+    from scimproxy.cli.reports import check_places, write_reports
+
+    check_places(given)
+    options = _options(suite, db, given)
+    result = _run(options, given, as_json=as_json)
+    write_reports(result, given)
+    if as_json:
+        from scimproxy.cli.terminal import echo_json
+        from scimproxy.report import runscope_json
+
+        echo_json(runscope_json(result))
+    click.get_current_context().exit(_exit_code(result))
+
+
+def _exit_code(result: SuiteResult) -> int:
+    if result.result == "canceled":
+        return INTERRUPTED
+    return {"pass": 0, "fail": 1}.get(result.result, 3)
+
+
+# --- what to run
+
+
+def _options(name: str, db: Path, given: Mapping[str, Any]) -> SuiteOptions:
+    from scimproxy.proxy.engine import Target
+    from scimproxy.suite.library import find_suite
+    from scimproxy.suite.masking import secrets_of
+    from scimproxy.suite.preflight import AUTH_NAMES, TARGET_NAMES, names_used
+    from scimproxy.suite.runscope import parse
+    from scimproxy.suite_run import SuiteOptions
+
+    path = find_suite(name)
+    tests = _told(path, parse, _read(path))
+    suite = _choose(tests, given["test_name"], path)
+    environment = _environment(suite, given)
+    scripts = tuple(_read(one).decode("utf-8-sig", "replace") for one in given["scripts"])
+    used = names_used(suite)
+    pinned: dict[str, Any] = {}
+    target = None if given["target"] is None else str(Target.parse(given["target"]))
+    auth = _auth(given["auth"])
+    if target is not None:
+        _fill(pinned, TARGET_NAMES, used, target, "--target")
+    if auth is not None:
+        _fill(pinned, AUTH_NAMES, used, auth, "--auth")
+    pinned.update(_variables(given["variables"]))
+    known = {**environment.initial_variables, **pinned}
+    if target is None:
+        target = next((str(known[one]).rstrip("/") for one in TARGET_NAMES if one in known), None)
+    return SuiteOptions(
+        suite=suite,
+        db=db,
+        environment=environment,
+        source=name if path.name == f"{name}.json" else str(path.name),
+        target=target,
+        pinned=pinned,
+        secrets=secrets_of(known) | secrets_of({"auth": auth}),
+        initial_scripts=scripts,
+        only=_selected(given["steps"], len(suite.steps)),
+        stop_on_failure=True if given["stop_on_failure"] else None,
+        pause_scale=given["pause_scale"],
+        timeout_s=given["timeout"],
+        insecure=given["insecure"],
+        ca=given["ca"],
+        others=tests,
+        keep_secrets=given["keep_secrets"],
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    if len(data) > _LARGEST:
+        raise FormatError(f"{path} is larger than {_LARGEST // 1_000_000} MB")
+    return data
+
+
+def _told[T](path: Path, read: Callable[[bytes], T], data: bytes) -> T:
+    try:
+        return read(data)
+    except FormatError as exc:
+        raise FormatError(f"{path}: {exc.message}", hint=exc.hint) from exc
+
+
+def _choose(tests: tuple[Suite, ...], name: str | None, path: Path) -> Suite:
+    if name is None:
+        if len(tests) == 1:
+            return tests[0]
+        raise UsageError(
+            f"{path} holds {len(tests)} tests",
+            hint="choose with --test: " + ", ".join(repr(one.name) for one in tests),
+        )
+    for test in tests:
+        if name in {test.name, test.id}:
+            return test
+    raise UsageError(f"{path} holds no test {name!r}", hint=f"it holds {', '.join(repr(one.name) for one in tests)}")
+
+
+def _environment(suite: Suite, given: Mapping[str, Any]) -> Environment:
+    from dataclasses import replace
+
+    from scimproxy.suite.model import inherit
+    from scimproxy.suite.runscope import parse_environments
+
+    environment = suite.environment
+    if given["environment"] is not None:
+        found = suite.find_environment(given["environment"])
+        if found is None:
+            names = ", ".join(repr(one.name) for one in suite.environments) or "none"
+            raise UsageError(f"there is no environment {given['environment']!r}", hint=f"the file holds: {names}")
+        environment = found
+    if given["env_file"] is not None:
+        path = given["env_file"]
+        found_ones: tuple[Environment, ...] = _told(path, parse_environments, _read(path))
+        if not found_ones:
+            raise UsageError(f"{path} holds no environment")
+        # Several: the first, with what it inherits from the others.
+        child = replace(suite, environments=found_ones).with_inherited(found_ones[0])
+        environment = inherit(child, environment)
+    return environment
+
+
+def _auth(text: str | None) -> str | None:
+    if text != "-":
+        return text
+    if sys.stdin.isatty():
+        value: str = click.prompt("Authorization", hide_input=True, err=True)
+    else:
+        value = sys.stdin.readline()
+    if not value.strip():
+        raise UsageError("--auth -: nothing came on stdin", hint="printf 'Bearer TOKEN' | scimproxy run ... --auth -")
+    return value.strip()
+
+
+def _variables(texts: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, mark, value = text.partition("=")
+        if not mark or not name.strip():
+            raise UsageError("--var wants NAME=VALUE", hint="write it like --var oktaAppId=0oa1234")
+        found[name.strip()] = value
+    return found
+
+
+def _fill(pinned: dict[str, Any], names: tuple[str, ...], used: set[str], value: str, option: str) -> None:
+    wanted = [name for name in names if name in used]
+    if not wanted:
+        from scimproxy.cli.record import notice
+
+        notice("warning", f"the suite uses none of the variables that {option} fills ({', '.join(names)})")
+    pinned.update(dict.fromkeys(wanted, value))
+
+
+def _selected(text: str | None, count: int) -> frozenset[int] | None:
+    """Read `3-7`, `1,4-`, `-2`: numbers of steps, from 1."""
+    if text is None:
+        return None
+    chosen: set[int] = set()
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{0,4})\s*(-?)\s*(\d{0,4})\s*", part)
+        if found is None or not (found[1] or found[3]) or (found[1] and found[3] and not found[2]):
+            raise UsageError(f"--step {text!r} is no selection", hint="write it like 3, 3-7 or 1,4-")
+        first = int(found[1] or 1)
+        last = int(found[3] or count) if found[2] else first
+        chosen |= set(range(first, min(last, count) + 1))
+    if not chosen & set(range(1, count + 1)):
+        raise UsageError(f"--step {text!r} selects nothing", hint=f"the suite has steps 1 to {count}")
+    return frozenset(chosen)
+
+
+# --- running it
+
+
+def _run(options: SuiteOptions, given: Mapping[str, Any], *, as_json: bool) -> SuiteResult:
+    import asyncio
+
+    from scimproxy.app import Stop
+    from scimproxy.cli.suite_lines import Teller
+    from scimproxy.suite.script import ScriptEngine
+    from scimproxy.suite_run import Sandbox, run_suite
+
+    if not given["skip_preflight"]:
+        _look_ahead(options)
+
+    async def whole(teller: Teller, engine: ScriptEngine) -> SuiteResult:
+        if not given["skip_preflight"] and options.target is not None:
+            await _inspect(options, seed=given["seed_user"])
+        return await run_suite(options, Sandbox(engine), teller, Stop())
+
+    with ScriptEngine() as engine, _progress(options) as progress:
+        teller = Teller(progress, quiet=as_json)
+        result = asyncio.run(whole(teller, engine))
+    teller.summary(result, options.db)
+    return result
+
+
+@contextlib.contextmanager
+def _progress(options: SuiteOptions) -> Iterator[Any]:
+    """Give a live bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        progress.add_task("", total=len(options.suite.steps))
+        yield progress
+
+
+def _look_ahead(options: SuiteOptions) -> None:
+    """Refuse a run that would miss variables; warn of a token without its scheme.
+
+    Raises:
+        UsageError: nothing defines a variable; the message lists all, and says where each would come from.
+    """
+    from dataclasses import replace
+
+    from scimproxy.cli.record import notice
+    from scimproxy.cli.terminal import plural, safe
+    from scimproxy.suite.preflight import AUTH_NAMES, auth_problem, undefined
+
+    suite = options.suite
+    if options.only is not None:
+        chosen = options.only
+        suite = replace(
+            suite,
+            steps=tuple(one if at in chosen else replace(one, skipped=True) for at, one in enumerate(suite.steps, 1)),
+        )
+    given = {*options.pinned, *options.variables}
+    missing = undefined(suite, options.environment, given, options.initial_scripts)
+    if missing:
+        click.echo("Nothing defines these variables of the suite:", err=True)
+        for one in missing:
+            click.echo(f"  {click.style(safe(one.name), bold=True)}, first used in {safe(one.place)}", err=True)
+            click.echo(f"      {safe(one.source)}", err=True)
+        raise UsageError(
+            f"{plural(len(missing), 'variable')} missing", hint="--skip-preflight runs the suite all the same"
+        )
+    known = {**options.environment.initial_variables, **options.pinned}
+    for name in AUTH_NAMES:
+        problem = auth_problem(str(known[name])) if name in known and "{{" not in str(known[name]) else None
+        if problem:
+            notice("warning", f"the variable {name} goes out as the Authorization header, and {problem}")
+
+
+async def _inspect(options: SuiteOptions, *, seed: bool) -> None:
+    from scimproxy.cli.record import notice
+    from scimproxy.suite.preflight import AUTH_NAMES, reads_first_user
+    from scimproxy.suite_run import inspect_target, seed_user
+
+    target = options.target
+    assert target is not None
+    known = {**options.environment.initial_variables, **options.pinned}
+    auth = next((str(known[one]) for one in AUTH_NAMES if one in known), None)
+    if "{{" in target or (auth is not None and "{{" in auth):
+        return
+    found = await inspect_target(target, auth, insecure=options.insecure, ca=options.ca)
+    if found.blocks:
+        raise ScimproxyError(found.problem or "the target does not answer", hint=found.hint)
+    if found.users == 0 and seed:
+        problem = await seed_user(target, auth, insecure=options.insecure, ca=options.ca)
+        if problem is None:
+            notice("note", "the server held no user; one was created")
+        else:
+            notice("warning", f"no user could be created: {problem}")
+    elif found.problem and (found.users != 0 or reads_first_user(options.suite)):
+        notice("warning", found.problem, found.hint)
