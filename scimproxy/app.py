@@ -42,6 +42,7 @@ _SHARE = 6
 _ACCOUNT_EVERY_S = 1.0
 _KNOCK_S = 3.0
 _LISTENS_S = 2.0
+_REST_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -402,6 +403,24 @@ class _Recording:
         self._seq = max(self._seq, newest)  # never read again what other recordings write into this database
         return len(rows) == limit
 
+    async def _tell_rest(self, reader: Reader, run: Run) -> None:
+        """Tell what was not told yet; a reader who does not read, or cannot keep up, must not keep us from ending."""
+        until = time.monotonic() + _REST_S
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LISTENS_S):
+                await self._tell.room()
+            while self._tell_batch(reader, run):
+                async with asyncio.timeout(_LISTENS_S):
+                    await self._tell.room()
+                if time.monotonic() > until or self._stop.at_once.is_set():
+                    break
+                await asyncio.sleep(0)  # a second signal is heard
+            else:
+                return
+        untold = reader.newest_seq() - self._seq
+        if untold > 0:
+            self._tell(Skipped(untold))
+
     async def _keep_account(self, run: Run, recorder: Recorder) -> None:
         """Write how many were lost as the number grows, and notice that recording works again without traffic."""
         told = 0
@@ -436,10 +455,6 @@ class _Recording:
             self._store.finish_run(run.id, ended_at=run.ended_at, lost=run.lost)
         except StoreError as exc:  # the disk is still full: what clients were given an answer for is there already
             problem = exc
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LISTENS_S):  # a reader who does not read must not keep us from ending
-                await self._tell.room()
-                while self._tell_batch(reader, run):
-                    await self._tell.room()
+        await self._tell_rest(reader, run)
         self._outcomes = reader.outcomes(run.id)
         return problem

@@ -266,6 +266,8 @@ class Printer:
             )
         elif isinstance(event, app.Seen):
             echo_json({"event": "exchange", **exchange_json(event.row)})
+        elif isinstance(event, app.Skipped):
+            echo_json({"event": "skipped", "count": event.count})
         elif isinstance(event, app.Notice):
             echo_json({"event": "notice", "message": event.message, "hint": event.hint})
         elif isinstance(event, app.Stopped):
