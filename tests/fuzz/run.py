@@ -35,6 +35,9 @@ EVERY = 50
 """After so many cases an honest request on a fresh connection must be answered as if nothing had been."""
 
 
+TELL = 10_000
+"""After so many cases the program says how far it is."""
+
 SHRUNK = 10
 """So many problems are shown by the smallest case that shows them; more would take long."""
 
@@ -121,6 +124,10 @@ async def fuzz(cases: Iterable[tuple[str, Case]], tally: Tally, *, most: int = 5
                 honest = await native.play(replace(HONEST, room=case.room))
                 if not honest.got.endswith(b"\r\n\r\nok") or len(honest.exchanges) != 1 or honest.faults:
                     tally.problems.append(f"{name}: afterwards an honest request came to {honest}")
+            if tally.cases % TELL == 0:
+                sys.stderr.write(
+                    f"{tally.cases} cases, {time.monotonic() - began:.0f} s, {len(tally.problems)} problems\n"
+                )
             if len(tally.problems) >= most:
                 break
     tally.seconds += time.monotonic() - began
