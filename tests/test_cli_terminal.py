@@ -146,3 +146,22 @@ def test_the_width_is_that_of_the_terminal_or_80(monkeypatch: pytest.MonkeyPatch
     assert terminal.terminal_width() >= 40
     monkeypatch.setenv("COLUMNS", "10")
     assert terminal.terminal_width() == 40
+
+
+def test_indexing_is_told_where_it_takes_a_while(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    indexing = terminal.Indexing()
+    indexing(100)
+    assert capsys.readouterr().err == ""
+    now[0] = 1.0
+    indexing(2000)
+    indexing(3000)
+    indexing.end()
+    assert capsys.readouterr().err == "Indexing what was recorded for this search: 2,000 exchanges ...\n"
+    monkeypatch.setattr(terminal.sys.stderr, "isatty", lambda: True, raising=False)
+    indexing(4000)
+    indexing.end()
+    assert capsys.readouterr().err == "\rIndexing what was recorded for this search: 4,000 exchanges ...\n"

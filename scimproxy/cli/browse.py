@@ -73,6 +73,7 @@ def _run_cells(run: Run, *, with_lost: bool) -> list[Cell]:
 @json_option("exchanges")
 def log_command(run: str | None, *, db: Path, follow: bool, text: str | None, limit: int, as_json: bool) -> None:
     """List the exchanges of RUN: an id, a name, or `last` (the default)."""
+    from scimproxy.cli.terminal import Indexing
     from scimproxy.query import parse_query
 
     query = None if text is None else parse_query(text)
@@ -80,7 +81,9 @@ def log_command(run: str | None, *, db: Path, follow: bool, text: str | None, li
         chosen = resolve_run(reader, run)
         assert chosen.id is not None
         after = reader.newest_seq()
+        reader.working = working = Indexing()
         rows = list(reader.exchanges(run_id=chosen.id, query=query, limit=limit, newest_first=True))[::-1]
+        working.end()
         _print_rows(rows, as_json=as_json)
         if follow:
             # Following a named run ends with Ctrl-C only: it may be continued by nobody, and that is fine.
@@ -107,12 +110,15 @@ def search_command(text: tuple[str, ...], *, db: Path, run: str | None, limit: i
 
     TEXT may hold terms of the filter language; see `scimproxy help filters`.
     """
+    from scimproxy.cli.terminal import Indexing
     from scimproxy.query import parse_query
 
     query = parse_query(" ".join(text))
     with open_reader(db) as reader:
         run_id = None if run is None else resolve_run(reader, run).id
+        reader.working = working = Indexing()
         rows = list(reader.search(query, run_id=run_id, limit=limit))[::-1]
+        working.end()
     _print_rows(rows, as_json=as_json)
     if not rows:
         click.echo("Nothing found.", err=True)

@@ -141,6 +141,31 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+class Indexing:
+    """Says on stderr, where it takes more than a moment, that what was recorded is being indexed for a search."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._said = False
+
+    def __call__(self, done: int) -> None:
+        """Tell that so many exchanges are done."""
+        if time.monotonic() - self._began < 0.5:
+            return
+        live = sys.stderr.isatty()
+        if live or not self._said:
+            start = "\r" if live and self._said else ""
+            click.echo(
+                f"{start}Indexing what was recorded for this search: {done:,} exchanges ...", err=True, nl=not live
+            )
+        self._said = True
+
+    def end(self) -> None:
+        """End the line."""
+        if self._said and sys.stderr.isatty():
+            click.echo(err=True)
+
+
 def echo_json(value: Any) -> None:  # noqa: ANN401 - anything JSON has
     """Print one JSON document on one line of stdout, at once, so that a program that follows sees it."""
     # ASCII output: a program reads it whatever the locale is, and nothing in it commands a terminal.

@@ -116,6 +116,9 @@ class Reader:
         path = Path(path)
         return cls(path, connect_reader(path))
 
+    working: Callable[[int], None] | None = None
+    """Told how many exchanges are done while a query has to wait for derived rows; for a person at a terminal."""
+
     def __enter__(self) -> Self:
         return self
 
@@ -205,7 +208,7 @@ class Reader:
         """
         plan = compile_query(query or Query())
         if plan.needs_derived or plan.match is not None:
-            self.catch_up()
+            self.catch_up(self.working)
         candidates = find(plan, self._all, run_id=run_id, after=after, before=before, newest_first=newest_first)
         if query is not None and (plan.words.terms or plan.needs_derived):
             ids: Iterator[int] = self._verified(candidates, query, plan)
