@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import quickjs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,3 +140,44 @@ def test_any_path_finds_misses_or_is_refused(path: str) -> None:
 
 def test_parsed_paths_are_kept() -> None:
     assert parse_path("a.b") is parse_path("a.b")
+
+
+# ---- "standard JavaScript notation": a JavaScript engine is the judge
+
+KEYS = ("a", "b", "$ref", "a-b", "1.0", "it's", 'q"q')
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.just("t"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    max_leaves=8,
+)
+INDICES = st.integers(0, 3).map(lambda index: f"[{index}]")
+NAMES = st.sampled_from(("a", "b", "$ref")).map(lambda name: f".{name}")
+QUOTED = st.sampled_from(KEYS).map(lambda key: f"[{json.dumps(key)}]") | st.sampled_from(["['a-b']", "['it\\'s']"])
+PATHS = st.lists(INDICES | NAMES | QUOTED, min_size=1, max_size=4).map("".join)
+
+
+@pytest.fixture(scope="module")
+def javascript() -> Callable[[str, str], str | None]:
+    """A function of a document and an expression that begins with a dot or a bracket: its value as JSON, or None."""
+    program = """(function (text, path) {
+        try {
+            let value = JSON.parse(text);
+            value = (0, eval)("(function (document) { return document" + path + "; })")(value);
+            return value === undefined ? null : JSON.stringify(value);
+        } catch (error) {
+            return null;
+        }
+    })"""
+    return quickjs.Context().eval(program)
+
+
+@given(document=TREES.filter(lambda tree: tree != "t"), path=PATHS)
+def test_as_javascript(javascript: Callable[[str, str], str | None], document: Any, path: str) -> None:
+    found = locate(document, path.removeprefix("."))
+    told = javascript(json.dumps(document), path)
+    if isinstance(found, Missing):
+        # A text is an array of its letters to JavaScript, and to nobody who tests an API.
+        assert told in {None, '"t"'}
+        assert told is None or path.endswith("[0]")
+    else:
+        assert told is not None and json.loads(told) == found.value
