@@ -20,23 +20,25 @@ from typing import Any
 
 type Loose = Any  # the engine's package has no types
 
-ORDER = ("printing", "records", "digests", "dates", "collections", "assertions", "host")
+EAGER = ("printing", "host")
+LATE = ("assertions", "collections", "dates", "digests", "records")  # compiled when a script first names them
 STACK_BYTES = 512 * 1024  # of the 1 MB that the main thread has on Windows
 LAST_WORDS_BYTES = 16 << 20  # what a script that used up its memory gets for telling what it had
 LAST_WORDS_S = 0.5
 FIRST_LINE = 20_000  # ours start here, so that a line number below it is the script's
 
 
-def prelude() -> str:
-    """Return all our JavaScript as one expression: a function `door(operation, text)`."""
+def prelude() -> tuple[str, list[str]]:
+    """Return our JavaScript: a function of the libraries' texts that gives `door(operation, text)`, and the texts."""
     folder = Path(__file__).with_name("js")
-    parts = [(folder / f"{name}.js").read_text(encoding="utf-8").strip().removesuffix(";") for name in ORDER]
-    return (
-        "\n" * FIRST_LINE
-        + "(function () { const kit = {};\n"
-        + "".join(f"{part}(kit);\n" for part in parts)
-        + "return kit.door; })()"
-    )
+    text = {
+        name: (folder / f"{name}.js").read_text(encoding="utf-8").strip().removesuffix(";") for name in EAGER + LATE
+    }
+    above = "\n" * FIRST_LINE
+    parts = "".join(f"{text[name]}(kit);\n" for name in EAGER)
+    names = ", ".join(LATE)
+    source = f"{above}(function ({names}) {{ const kit = {{libraries: {{{names}}}}};\n{parts}return kit.door; }})"
+    return source, [above + text[name] for name in LATE]
 
 
 def limit_ourselves(memory_bytes: int) -> None:
@@ -118,7 +120,7 @@ def tell_failure(door: Loose, context: Loose, problem: str, limits: dict[str, An
 
 def serve(calls: queue.SimpleQueue[bytes], engine: Loose) -> None:
     """Answer one call after the other, for ever; the runtime for the next one is made while the parent works."""
-    source = prelude()
+    source, libraries = prelude()
     first: bytes | None = None
     limits: dict[str, Any] = json.loads(read_exactly(struct.unpack(">I", read_exactly(4))[0]))
     limit_ourselves(limits["memory_bytes"])
@@ -127,7 +129,7 @@ def serve(calls: queue.SimpleQueue[bytes], engine: Loose) -> None:
         context = engine.Context()
         context.set_max_stack_size(STACK_BYTES)
         context.set_memory_limit(limits["memory_bytes"])
-        door = context.eval(source)
+        door = context.eval(source)(*libraries)
         if first is None:
             first = b""
             send('{"ready": true}')

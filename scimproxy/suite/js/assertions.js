@@ -5,7 +5,7 @@
 
   const config = { includeStack: false, showDiff: true, truncateThreshold: 40, useProxy: true };
   const LISTED = 200;
-  let isIgnoring = false;
+  let isIgnoring = kit.isIgnoring;
   let total = 0;
   const thrown = new WeakSet();
 
@@ -19,10 +19,12 @@
   }
   Object.defineProperty(AssertionError.prototype, "name", { value: "AssertionError", configurable: true, writable: true });
 
+  function inspect(value) { return kit.inspect(value, config.truncateThreshold || Infinity); }
+
   function display(value) {
     const room = config.truncateThreshold;
-    if (!room) return kit.inspect(value);
-    const text = kit.inspect(value, room);
+    const text = inspect(value);
+    if (!room) return text;
     if (text.length < room) return text;
     if (typeof value === "function") return value.name ? "[Function: " + value.name + "]" : "[Function]";
     if (Array.isArray(value)) return "[ Array(" + value.length + ") ]";
@@ -189,8 +191,8 @@
       } else note(true, flags.message);
       return;
     }
-    this.assert(isIn, "expected #{this} to " + how + "include " + kit.inspect(value),
-      "expected #{this} to not " + how + "include " + kit.inspect(value));
+    this.assert(isIn, "expected #{this} to " + how + "include " + inspect(value),
+      "expected #{this} to not " + how + "include " + inspect(value));
   }
   both(["include", "includes", "contain", "contains"], includes, function () { this.flags_.contains = true; });
 
@@ -235,7 +237,7 @@
     else if (type === "map" || type === "set") size = value.size;
     else if (type === "weakmap" || type === "weakset") { misuse(this.flags_, ".empty was passed a weak collection"); return; }
     else if (type === "function") { misuse(this.flags_, (".empty was passed a function " + (value.name || "")).trim()); return; }
-    else if (value !== Object(value)) { misuse(this.flags_, ".empty was passed non-string primitive " + kit.inspect(value)); return; }
+    else if (value !== Object(value)) { misuse(this.flags_, ".empty was passed non-string primitive " + inspect(value)); return; }
     else size = Object.keys(value).length;
     this.assert(size === 0, "expected #{this} to be empty", "expected #{this} not to be empty");
   });
@@ -332,7 +334,7 @@
     const what = isSized ? "size" : "length";
     if (!isSized && !new Assertion(value, flags.message).have.property_("length")) return;
     const held = isSized ? value.size : value.length;
-    this.assert(held === size, "expected #{this} to have a " + what + " of #{exp} but got #{act}",
+    this.assert(held == size, "expected #{this} to have a " + what + " of #{exp} but got #{act}",
       "expected #{this} to not have a " + what + " of #{act}", size, held);
   }
   both(["length", "lengthOf"], lengthOf, function () { this.flags_.doLength = true; });
@@ -383,14 +385,14 @@
     const what = (flags.deep ? "deep " : "") + (flags.own ? "own " : "") + (flags.nested ? "nested " : "") + "property ";
     const isValued = arguments.length > 1;
     if (!flags.negate || !isValued) {
-      this.assert(at.exists, "expected #{this} to have " + what + kit.inspect(name),
-        "expected #{this} to not have " + what + kit.inspect(name));
+      this.assert(at.exists, "expected #{this} to have " + what + inspect(name),
+        "expected #{this} to not have " + what + inspect(name));
       if (!at.exists && !flags.negate) return undefined;
     }
     if (isValued) {
       const isSame = flags.deep ? kit.deepEqual(value, at.value) : value === at.value;
-      this.assert(at.exists && isSame, "expected #{this} to have " + what + kit.inspect(name) + " of #{exp}, but got #{act}",
-        "expected #{this} to not have " + what + kit.inspect(name) + " of #{act}", value, at.value);
+      this.assert(at.exists && isSame, "expected #{this} to have " + what + inspect(name) + " of #{exp}, but got #{act}",
+        "expected #{this} to not have " + what + inspect(name) + " of #{act}", value, at.value);
     }
     flags.object = at.value;
     return this;
@@ -401,7 +403,7 @@
     const value = this.flags_.object;
     if (value === null || value === undefined) { misuse(this.flags_, "Target cannot be null or undefined."); return false; }
     if (holds(value, name)) return true;
-    fail(this.flags_, "expected #{this} to have property " + kit.inspect(name));
+    fail(this.flags_, "expected #{this} to have property " + inspect(name));
     return false;
   });
   method(["ownProperty", "haveOwnProperty"], function () { this.flags_.own = true; return hasProperty.apply(this, arguments); });
@@ -410,11 +412,11 @@
     const held = Object.getOwnPropertyDescriptor(Object(this.flags_.object), name);
     if (held && descriptor) {
       this.assert(kit.deepEqual(descriptor, held),
-        "expected the own property descriptor for " + kit.inspect(name) + " on #{this} to match " + kit.inspect(descriptor) + ", got " + kit.inspect(held),
-        "expected the own property descriptor for " + kit.inspect(name) + " on #{this} to not match " + kit.inspect(descriptor), descriptor, held);
+        "expected the own property descriptor for " + inspect(name) + " on #{this} to match " + inspect(descriptor) + ", got " + inspect(held),
+        "expected the own property descriptor for " + inspect(name) + " on #{this} to not match " + inspect(descriptor), descriptor, held);
     } else {
-      this.assert(held, "expected #{this} to have an own property descriptor for " + kit.inspect(name),
-        "expected #{this} to not have an own property descriptor for " + kit.inspect(name));
+      this.assert(held, "expected #{this} to have an own property descriptor for " + inspect(name),
+        "expected #{this} to not have an own property descriptor for " + inspect(name));
     }
     this.flags_.object = held;
   });
@@ -440,7 +442,7 @@
     const isAny = Boolean(flags.any);
     let isTrue = isAny ? wanted.some(isIn) : wanted.every(isIn);
     if (!isAny && !flags.contains) isTrue = isTrue && wanted.length === held.length;
-    const shown = wanted.map(function (name) { return kit.inspect(name); });
+    const shown = wanted.map(function (name) { return inspect(name); });
     let words = shown[0];
     if (shown.length > 1) {
       const last = shown.pop();
@@ -461,8 +463,8 @@
   method(["string"], function (part, message) {
     take(this.flags_, message);
     if (typeof this.flags_.object !== "string") { misuse(this.flags_, "expected " + display(this.flags_.object) + " to be a string"); return; }
-    this.assert(this.flags_.object.indexOf(part) >= 0, "expected #{this} to contain " + kit.inspect(part),
-      "expected #{this} to not contain " + kit.inspect(part));
+    this.assert(this.flags_.object.indexOf(part) >= 0, "expected #{this} to contain " + inspect(part),
+      "expected #{this} to not contain " + inspect(part));
   });
   method(["instanceof", "instanceOf"], function (maker, message) {
     take(this.flags_, message);
@@ -477,8 +479,8 @@
     take(this.flags_, message);
     const value = this.flags_.object;
     const holder = typeof value === "function" && !this.flags_.itself ? value.prototype : value;
-    this.assert(typeof holder[name] === "function", "expected #{this} to respond to " + kit.inspect(name),
-      "expected #{this} to not respond to " + kit.inspect(name));
+    this.assert(typeof holder[name] === "function", "expected #{this} to respond to " + inspect(name),
+      "expected #{this} to not respond to " + inspect(name));
   });
   property("itself", function () { this.flags_.itself = true; });
   method(["satisfy", "satisfies"], function (test, message) {
@@ -501,7 +503,7 @@
     const told = isThrown ? (problem instanceof Error ? String(problem) : display(problem)) : "";
     const label = maker instanceof Error ? display(maker) : maker ? maker.name : "an error";
     if (!isThrown || nothing) {
-      this.assert(isThrown, "expected #{this} to throw " + label, isThrown ? "expected #{this} to not throw an error but " + kit.inspect(told) + " was thrown" : "");
+      this.assert(isThrown, "expected #{this} to throw " + label, isThrown ? "expected #{this} to not throw an error but " + inspect(told) + " was thrown" : "");
       flags.object = problem;
       return;
     }
@@ -509,8 +511,8 @@
       const isKind = maker instanceof Error ? problem === maker : problem instanceof maker;
       if (wanted === undefined || !isKind) {
         if (!(flags.negate && wanted !== undefined)) {
-          this.assert(isKind, "expected #{this} to throw " + kit.inspect(label) + " but " + kit.inspect(told) + " was thrown",
-            "expected #{this} to not throw " + kit.inspect(label) + (maker instanceof Error ? "" : " but " + kit.inspect(told) + " was thrown"));
+          this.assert(isKind, "expected #{this} to throw " + inspect(label) + " but " + inspect(told) + " was thrown",
+            "expected #{this} to not throw " + inspect(label) + (maker instanceof Error ? "" : " but " + inspect(told) + " was thrown"));
         }
         if (!isKind) { flags.object = problem; return; }
       }
@@ -519,8 +521,8 @@
       const words = problem && problem.message !== undefined ? String(problem.message) : typeof problem === "string" ? problem : "";
       const isText = wanted instanceof RegExp ? wanted.test(words) : words.indexOf(wanted) >= 0;
       const how = wanted instanceof RegExp ? "matching" : "including";
-      this.assert(isText, "expected #{this} to throw error " + how + " " + kit.inspect(wanted) + " but got " + kit.inspect(words),
-        "expected #{this} to throw error not " + how + " " + kit.inspect(wanted));
+      this.assert(isText, "expected #{this} to throw error " + how + " " + inspect(wanted) + " but got " + inspect(words),
+        "expected #{this} to throw error not " + how + " " + inspect(wanted));
     }
     flags.object = problem;
   });
@@ -578,7 +580,7 @@
       flags.delta = after - before;
       flags.object = label;
       flags.changing = true;
-      const shown = typeof label === "string" && label.charAt(0) === "." ? label : kit.inspect(label);
+      const shown = typeof label === "string" && label.charAt(0) === "." ? label : inspect(label);
       this.assert(test(before, after), "expected " + shown + " to " + word, "expected " + shown + " to not " + word);
     });
   }
@@ -727,8 +729,8 @@
       return;
     }
     const chain = expect(OPERATORS[operator](value, other), message);
-    chain.assert(chain.flags_.object === true, "expected " + kit.inspect(value) + " to be " + operator + " " + kit.inspect(other),
-      "expected " + kit.inspect(value) + " to not be " + operator + " " + kit.inspect(other));
+    chain.assert(chain.flags_.object === true, "expected " + inspect(value) + " to be " + operator + " " + inspect(other),
+      "expected " + inspect(value) + " to not be " + operator + " " + inspect(other));
   };
   of(["closeTo", "approximately"], function (e, v, d) { e.to.be.closeTo(v, d); }, 2);
   pair("sameMembers", "notSameMembers", function (e, s) { e.to.have.same.members(s); }, 1);
@@ -783,6 +785,5 @@
   kit.should = should;
   kit.verdicts = verdicts;
   kit.counted = function () { return total; };
-  kit.ignoreFailures = function (yes) { isIgnoring = yes; };
   kit.isAssertionError = function (problem) { return typeof problem === "object" && problem !== null && thrown.has(problem); };
 });
