@@ -114,6 +114,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.hints": Row(ours=("suite.results",), pure=True),
     "scimproxy.suite.library": Row(ours=("errors",)),
     "scimproxy.report": Row(ours=("suite",), pure=True),
+    "scimproxy.report_html": Row(ours=("exchange", "decode", "redact", "report", "suite"), theirs=("jinja2",)),
     # ---- wiring
     "scimproxy.suite_run": Row(ours=(*PURE_ROOMS, "app", "client", "store", "suite")),
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact", "clients", "store", "proxy.engine")),
@@ -136,6 +137,7 @@ TABLE: dict[str, Row] = {
             "suite",
             "suite_run",
             "report",
+            "report_html",
         ),
         theirs=("click", "rich", "aiohttp"),
     ),

@@ -88,8 +88,8 @@ def test_a_suite_that_passes(server: Demo, tmp_path: Path) -> None:
 
 def test_a_suite_that_fails_says_why(server: Demo, tmp_path: Path) -> None:
     suite = write(tmp_path / "s.json", users(assertions=[status(401)]), users(skipped=True))
-    db, junit, markdown = tmp_path / "a.db", tmp_path / "j.xml", tmp_path / "m.md"
-    reports = ("--junit", junit, "--markdown", markdown)
+    db, junit, markdown, page = tmp_path / "a.db", tmp_path / "j.xml", tmp_path / "m.md", tmp_path / "r.html"
+    reports = ("--junit", junit, "--markdown", markdown, "--html", page)
     done = call("run", suite, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--db", db, *reports)
     assert done.exit_code == 1
     assert "FAIL     1  200" in done.stdout
@@ -99,7 +99,9 @@ def test_a_suite_that_fails_says_why(server: Demo, tmp_path: Path) -> None:
     assert "Failed: 0 passed, 1 failed, 1 not run; 0 of 1 assertion hold" in done.stdout
     assert ET.fromstring(junit.read_text()).attrib["failures"] == "1"
     assert "my suite: failed" in markdown.read_text()
-    again = call("results", "--db", db, "--failed")
+    assert "GET /scim/v2/Users?count=1 HTTP/1.1" in page.read_text()
+    assert TOKEN not in page.read_text()
+    again = call("results", "--db", db, "--failed", "--html", page)
     assert again.exit_code == 0
     assert "x Status — 200 was not a number equal to 401" in again.stdout
     assert "skip" not in again.stdout

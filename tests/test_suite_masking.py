@@ -25,7 +25,14 @@ def test_other_names(name: str) -> None:
 
 
 def test_secrets_of_variables() -> None:
-    variables = {"auth": f"Bearer {SECRET}", "oktaToken": "00abcdefg", "password": "abc", "token": 5, "x": "Bearer y"}
+    variables = {
+        "auth": f"Bearer {SECRET}",
+        "oktaToken": "00abcdefg",
+        "password": "abc",
+        "token": 5,
+        "x": "Bearer y",
+        "SCIMAuth": "Bearer sha256:01234567",
+    }
     assert secrets_of(variables) == {SECRET, "00abcdefg"}
 
 

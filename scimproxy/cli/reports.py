@@ -1,4 +1,4 @@
-"""Writing the report files of `run` and `results`: JUnit, Markdown."""
+"""Writing the report files of `run` and `results`: JUnit, HTML, Markdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_places", "write_reports"]
 
-_KINDS = ("junit", "markdown")
+_KINDS = ("junit", "html", "markdown")
 
 
 def check_places(given: Mapping[str, Any]) -> None:
@@ -30,7 +30,7 @@ def check_places(given: Mapping[str, Any]) -> None:
             raise UsageError(f"--{kind} {path}: there is no folder {path.parent}", hint="make it first")
 
 
-def write_reports(result: SuiteResult, given: Mapping[str, Any]) -> None:
+def write_reports(result: SuiteResult, db: Path, given: Mapping[str, Any]) -> None:
     """Write the files that were asked for.
 
     Raises:
@@ -41,6 +41,7 @@ def write_reports(result: SuiteResult, given: Mapping[str, Any]) -> None:
     makers: dict[str, Callable[[], str]] = {
         "junit": lambda: report.junit(result),
         "markdown": lambda: report.markdown(result),
+        "html": lambda: _html(result, db),
     }
     for kind in _KINDS:
         path: Path | None = given[kind]
@@ -51,3 +52,13 @@ def write_reports(result: SuiteResult, given: Mapping[str, Any]) -> None:
         except OSError as exc:
             raise ScimproxyError(f"{path} cannot be written: {exc.strerror or exc}") from exc
         click.echo(f"Wrote {path}", err=True)
+
+
+def _html(result: SuiteResult, db: Path) -> str:
+    from scimproxy.report_html import html
+    from scimproxy.store import Reader
+
+    with Reader.open(db) as reader:
+        ids = [step.exchange_id for step in result.steps if step.exchange_id is not None]
+        exchanges = {one.id: one for one in reader.whole(ids) if one.id is not None}
+    return html(result, exchanges)

@@ -58,6 +58,7 @@ def suites_command(*, as_json: bool) -> None:
 @db_option
 @click.option("--failed", is_flag=True, help="Only steps that did not pass.")
 @click.option("--junit", type=_FILE, help="Write JUnit XML to this file.")
+@click.option("--html", type=_FILE, help="Write one HTML file with everything.")
 @click.option("--markdown", type=_FILE, help="Write Markdown for a pull request.")
 @json_option("the result, with Runscope's names,")
 def results_command(run: str | None, *, db: Path, failed: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
@@ -70,7 +71,7 @@ def results_command(run: str | None, *, db: Path, failed: bool, as_json: bool, *
     check_places(given)
     with open_reader(db) as reader:
         result = _find(reader, run)
-    write_reports(result, given)
+    write_reports(result, db, given)
     if as_json:
         echo_json(runscope_json(result))
         return

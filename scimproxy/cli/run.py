@@ -57,6 +57,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--timeout", type=click.FloatRange(0.1, 3600), default=60.0, show_default=True, help="Seconds for one request."
 )
 @click.option("--junit", type=_FILE, help="Write JUnit XML to this file.")
+@click.option("--html", type=_FILE, help="Write one HTML file with everything.")
 @click.option("--markdown", type=_FILE, help="Write Markdown for a pull request.")
 @click.option("--keep-secrets", is_flag=True, help="Store tokens and passwords as they came. Careful.")
 @db_option
@@ -73,7 +74,7 @@ def run_command(suite: str, *, db: Path, as_json: bool, **given: Any) -> None:  
     check_places(given)
     options = _options(suite, db, given)
     result = _run(options, given, as_json=as_json)
-    write_reports(result, given)
+    write_reports(result, db, given)
     if as_json:
         from scimproxy.cli.terminal import echo_json
         from scimproxy.report import runscope_json

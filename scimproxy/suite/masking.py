@@ -18,6 +18,7 @@ __all__ = ["masked", "secret_names", "secrets_of"]
 _SECRET_NAME = re.compile(
     r"(?i)(^|[^a-z])(scim)?auth($|[^a-z])|authorization|token|secret|password|passwd|credential|api.?key"
 )
+_FINGERPRINT = re.compile("sha256:[0-9a-f]{8}")
 _SHORTEST = 6
 """A shorter value is too likely to occur by itself: masking it would spoil what is no secret."""
 
@@ -35,7 +36,7 @@ def secrets_of(variables: Mapping[str, Any]) -> frozenset[str]:
         if isinstance(value, str):
             _, _, credentials = value.strip().partition(" ")
             found.add(credentials.strip() or value.strip())
-    return frozenset(value for value in found if len(value) >= _SHORTEST)
+    return frozenset(value for value in found if len(value) >= _SHORTEST and not _FINGERPRINT.fullmatch(value))
 
 
 def masked[T](value: T, secrets: frozenset[str]) -> T:
