@@ -87,6 +87,23 @@ def test_osiam_309_status() -> None:
     assert (result.outcome, result.line) == ("passed", "Status — 200 was a number equal to 200")
 
 
+def test_osiam_309_whole_step() -> None:
+    """Of all that the step asks of the configuration exactly the four lines of the issue fail, in its order.
+
+    Okta's 1.1 suite still has that step; its schemas and its time limit are another matter.
+    """
+    (suite,) = parse(okta("Okta-SCIM-11-SPEC-Test.json"))
+    step = suite.steps[0]
+    assert isinstance(step, RequestStep)
+    results = [
+        evaluate(one, answer(200, OSIAM))
+        for one in step.assertions
+        if one.comparison in {"equal_number", "not_empty"}
+    ]
+    assert len(results) == 20
+    assert [one.line for one in results if not one.passed] == list(OSIAM_FAILED.values())
+
+
 # ---- snipe-it issue 13854: POST /Users a second time
 
 SNIPE_IT = {

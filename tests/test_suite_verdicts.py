@@ -1,4 +1,4 @@
-"""Okta's 2.0 SPEC suite through the runner, against a server with faults: each verdict beside one made by hand.
+"""Okta's SPEC suites through the runner, against servers with faults: each verdict beside one made by hand.
 
 The server is a list of answers, one for each request. The hand-made verdicts come from reading an answer with the
 vendor's sentences in hand (2.3 of the specification that the suite package quotes), never from running the code.
@@ -10,6 +10,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from factories import exchange
 from suites import okta
 
@@ -18,6 +19,7 @@ from scimproxy.suite.results import SuiteResult
 from scimproxy.suite.runner import Plan, Runner, RunScript, ScriptDone, Send
 from scimproxy.suite.runscope import parse
 
+SPEC_11, SPEC_20 = "Okta-SCIM-11-SPEC-Test.json", "Okta-SCIM-20-SPEC-Test.json"
 LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -71,6 +73,57 @@ ANSWERS: list[tuple[int, Any, float, str]] = [
     # A page of HTML.
     (404, b"<html>not found</html>", 5, "PFFF"),
 ]
+CORE = "urn:scim:schemas:core:1.0"
+ON = {"supported": True}
+CONFIG = {
+    "schemas": [CORE],
+    "patch": ON,
+    "bulk": {"supported": False, "maxOperations": 0},
+    "filter": {"supported": True, "maxResults": "200"},
+    "changePassword": {},
+    "sort": [],
+    "authenticationSchemes": [{"type": "", "description": "d"}],
+}
+NAMED = {"userName": "Runscope@Example.com", "name": {"familyName": "Family", "givenName": "Given"}}
+ANSWERS_11: list[tuple[int, Any, float, str]] = [
+    # etag is missing (two assertions), {} and [] are not empty but lack what is asked of them, 0 is not empty,
+    # maxPayloadSize is missing; 399 ms are below 400.
+    (200, CONFIG, 399, "PPPPPPPPPFPFPFFFPPPPFP"),
+    (404, b"", 5, "F"),
+    # A list, not an object: it has no Resources and no schemas; 400 is not less than 400.
+    (200, [{"name": "User"}], 400, "PFFFFFF"),
+    (405, b"", 5, "P"),
+    # The schema of the core is not the list's; Resources is an empty list: not empty, but [0] is nowhere.
+    (200, {"schemas": [CORE], "Resources": []}, 5, "PPFPFF"),
+    (200, b"", 5, "F"),
+    # has_value wants the whole value; "1.0" is a number, true is none; the last user has all that is asked.
+    (
+        200,
+        {
+            "schemas": [CORE + ":x"],
+            "itemsPerPage": "1.0",
+            "startIndex": True,
+            "totalResults": 2,
+            "Resources": [{"id": "ü/1", "active": True, "emails": [{"value": "e"}], **NAMED}],
+        },
+        5,
+        "PPFPFPPPPPPPP",
+    ),
+    # emails is an object, as [0] finds nothing in; the id differs.
+    (200, {"id": "other", "active": 0, "emails": {"value": "e"}, **NAMED}, 601, "PFPPPPPFF"),
+    # has_value looks into the values of an object as well; 0 equals "0".
+    (200, {"schemas": {"a": CORE}, "totalResults": 0}, 5, "PPPP"),
+    (404, {"Errors": [{"code": 404}]}, 5, "PFP"),
+    # "" is no number.
+    (200, {"totalResults": "", "schemas": [CORE]}, 5, "PFPP"),
+    # contains finds a part of a value, so the longer name passes; true equals "true".
+    (201, {"id": "n1", "active": True, "schemas": [CORE + ":User"], **NAMED}, 5, "PPPPPPPP"),
+    # Only the status and the time: the body is empty.
+    (200, b"", 5, "PFFFP"),
+    (409, b"", 5, "PP"),
+    (200, b"", 5, "FP"),
+    (200, {"Resources": []}, 599, "PP"),
+]
 TARGETS = [
     "GET /scim/v2/Users?count=1&startIndex=1",
     "GET /scim/v2/Users/u%201",
@@ -87,8 +140,8 @@ TARGETS = [
 ]
 
 
-def play() -> tuple[SuiteResult, list[Send]]:
-    (suite,) = parse(okta("Okta-SCIM-20-SPEC-Test.json"))
+def play(name: str, answers: list[tuple[int, Any, float, str]]) -> tuple[SuiteResult, list[Send]]:
+    (suite,) = parse(okta(name))
     builtins = Builtins(now=lambda: 0.0, random_below=lambda _: 0)
     running = Runner(Plan(suite=suite, environment=suite.environment, builtins=builtins, variables=VARIABLES)).play()
     sent: list[Send] = []
@@ -100,7 +153,7 @@ def play() -> tuple[SuiteResult, list[Send]]:
             return done.value, sent
         answer = None
         if isinstance(effect, Send):
-            status, document, took, _ = ANSWERS[len(sent)]
+            status, document, took, _ = answers[len(sent)]
             sent.append(effect)
             made = exchange(
                 request=effect.request,
@@ -112,22 +165,19 @@ def play() -> tuple[SuiteResult, list[Send]]:
             answer = ScriptDone(variables=effect.variables)
 
 
-def test_each_verdict_is_the_one_made_by_hand() -> None:
-    result, _ = play()
+@pytest.mark.parametrize(("name", "answers"), [(SPEC_20, ANSWERS), (SPEC_11, ANSWERS_11)])
+def test_each_verdict_is_the_one_made_by_hand(name: str, answers: list[tuple[int, Any, float, str]]) -> None:
+    result, _ = play(name, answers)
     requests = [step for step in result.steps if step.step_type == "request"]
     letters = {"pass": "P", "fail": "F", "error": "E"}
     assert ["".join(letters[one.result] for one in step.assertions) for step in requests] == [
-        verdicts for *_, verdicts in ANSWERS
+        verdicts for *_, verdicts in answers
     ]
-    assert [step.result == "pass" for step in requests] == [
-        # The created user has no emails, so its second variable cannot be taken: the step fails for that as well.
-        "F" not in verdicts
-        for *_, verdicts in ANSWERS
-    ]
+    assert [step.result == "pass" for step in requests] == ["F" not in verdicts for *_, verdicts in answers]
 
 
 def test_each_request_is_the_one_that_the_suite_means() -> None:
-    _, sent = play()
+    _, sent = play(SPEC_20, ANSWERS)
     assert [f"{one.request.method} {one.request.target}" for one in sent] == TARGETS
     assert {one.origin for one in sent} == {"http://scim.example"}
     assert [one.request.headers.get("Authorization") for one in sent][-2:] == ["non-token", "Bearer t"]
@@ -136,7 +186,7 @@ def test_each_request_is_the_one_that_the_suite_means() -> None:
 
 
 def test_what_could_not_be_taken_is_said() -> None:
-    result, _ = play()
+    result, _ = play(SPEC_20, ANSWERS)
     (step,) = [step for step in result.steps if step.number == "11"]
     taken, missed = step.variables
     assert (taken.name, taken.value, taken.error) == ("idUserOne", 7, None)
