@@ -21,7 +21,13 @@ from typing import Any
 type Loose = Any  # the engine's package has no types
 
 EAGER = ("printing", "host")
-LATE = ("assertions", "collections", "dates", "digests", "records")  # compiled when a script first names them
+LATE = {  # compiled when a script first names them
+    "assertions": ("assertions", "asserts"),
+    "collections": ("collections",),
+    "dates": ("dates",),
+    "digests": ("digests",),
+    "records": ("records",),
+}
 STACK_BYTES = 512 * 1024  # of the 1 MB that the main thread has on Windows
 LAST_WORDS_BYTES = 16 << 20  # what a script that used up its memory gets for telling what it had
 LAST_WORDS_S = 0.5
@@ -31,14 +37,15 @@ FIRST_LINE = 20_000  # ours start here, so that a line number below it is the sc
 def prelude() -> tuple[str, list[str]]:
     """Return our JavaScript: a function of the libraries' texts that gives `door(operation, text)`, and the texts."""
     folder = Path(__file__).with_name("js")
-    text = {
-        name: (folder / f"{name}.js").read_text(encoding="utf-8").strip().removesuffix(";") for name in EAGER + LATE
-    }
+
+    def joined(files: tuple[str, ...]) -> str:
+        texts = ((folder / f"{name}.js").read_text(encoding="utf-8").strip().removesuffix(";") for name in files)
+        return "".join(f"{text}(kit);\n" for text in texts)
+
     above = "\n" * FIRST_LINE
-    parts = "".join(f"{text[name]}(kit);\n" for name in EAGER)
     names = ", ".join(LATE)
-    source = f"{above}(function ({names}) {{ const kit = {{libraries: {{{names}}}}};\n{parts}return kit.door; }})"
-    return source, [above + text[name] for name in LATE]
+    eager = f"(function ({names}) {{ const kit = {{libraries: {{{names}}}}};\n{joined(EAGER)}return kit.door; }})"
+    return above + eager, [f"{above}(function (kit) {{ {joined(files)}}})" for files in LATE.values()]
 
 
 def limit_ourselves(memory_bytes: int) -> None:
