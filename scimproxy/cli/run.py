@@ -261,7 +261,7 @@ def _run(options: SuiteOptions, given: Mapping[str, Any], *, as_json: bool) -> S
         return await run_suite(options, Sandbox(engine), teller, Stop())
 
     with ScriptEngine() as engine, _progress(options) as progress:
-        teller = Teller(progress, quiet=as_json)
+        teller = Teller(progress, quiet=as_json, chosen=options.only is not None)
         result = asyncio.run(whole(teller, engine))
     teller.summary(result, options.db)
     return result

@@ -28,11 +28,15 @@ _LONGEST = 400
 
 
 class Teller:
-    """Prints what a run tells; `progress` is a bar of rich or None, `quiet` keeps stdout for data."""
+    """Prints what a run tells; `progress` is a bar of rich or None, `quiet` keeps stdout for data.
 
-    def __init__(self, progress: Any, *, quiet: bool) -> None:  # noqa: ANN401 - rich is imported late
+    `chosen`: the user chose steps; then those that were left out need no line.
+    """
+
+    def __init__(self, progress: Any, *, quiet: bool, chosen: bool = False) -> None:  # noqa: ANN401 - rich is imported late
         self._progress = progress
         self._quiet = quiet
+        self._chosen = chosen
 
     def __call__(self, news: News) -> None:
         """Print a piece of news."""
@@ -40,7 +44,8 @@ class Teller:
             if self._progress is not None:
                 self._progress.update(0, description=safe(f"{news.number}. {news.title}")[: terminal_width() - 50])
         elif isinstance(news, Ended):
-            print_step(news.result, err=self._quiet)
+            if not (self._chosen and news.result.result == "skipped"):
+                print_step(news.result, err=self._quiet)
             if self._progress is not None and "." not in news.result.number and news.result.number != "0":
                 self._progress.advance(0)
         elif not self._quiet:
@@ -61,7 +66,7 @@ def print_step(step: StepResult, *, err: bool = False) -> None:
     mark, colour = _MARKS[step.result]
     status = "" if step.status_code is None else str(step.status_code)
     taken = "" if step.response_time_ms is None else f"{step.response_time_ms} ms"
-    name = safe(step.note.strip() or step.step_type)
+    name = safe(step.note.strip() or (f"{step.method} {step.url}" if step.url else step.step_type))
     click.echo(f"{click.style(f'{mark:<5}', fg=colour)} {step.number:>4}  {status:>3}  {taken:>7}  {name}", err=err)
     found = problems(step)
     if found and step.method and step.url:
