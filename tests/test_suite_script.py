@@ -533,7 +533,7 @@ moment.suppressDeprecationWarnings = true;
 
 @pytest.mark.skipif(
     not (REAL / "node_modules" / "chai").is_dir() or not shutil.which("node"),
-    reason="npm install --prefix .peers/js chai@4.3.8 underscore@1.13.6 moment@2.29.4 crypto-js@3.1.2-5",
+    reason="the real packages are not installed: ./scripts/test installs them with npm",
 )
 def test_ours_say_what_the_real_ones_say(engine: ScriptEngine) -> None:
     cases = f"var CASES = {json.dumps(script_cases.ALL)};\n{script_cases.HARNESS}"
