@@ -63,7 +63,7 @@ def _upstream(outcome: Outcome) -> list[str]:
                     problems.append(f"upstream: trailer {name!r} was passed on")
         asked += seen.requests
     sent = [one for one in outcome.exchanges if one.attempts]
-    for exchange in sent:
+    for exchange in sorted(sent, key=lambda one: one.origin != "upstream"):  # what was answered did arrive
         target = (exchange.upstream_request_target or exchange.request.target).encode("latin-1")
         fields = pairs(exchange.upstream_request_headers or exchange.request.headers)
         match = next(
@@ -136,7 +136,9 @@ def _request_records(case: Case, outcome: Outcome) -> list[str]:
             problems.append(f"recorded body of {name} is not that of the wire")
         elif not one.body.startswith(request.content.data):
             problems.append(f"recorded body of {name} is not a beginning of that of the wire")
-        elif request.trailers is not None and one.whole and one.trailers != pairs(request.trailers):
+        elif (
+            request.trailers is not None and one.whole and _lowered(one.trailers) != _lowered(pairs(request.trailers))
+        ):
             problems.append(f"recorded trailers of {name} are not those of the wire")
     return problems
 

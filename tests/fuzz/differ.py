@@ -64,7 +64,9 @@ def _pairs(headers: Headers | None, port: str = "") -> tuple[tuple[str, str], ..
     if headers is None:
         return ()
     return tuple(
-        (name, "upstream" if name.lower() == "host" and value.startswith("127.0.0.1:") else value)
+        (name, value.lower())
+        if name.lower() == "transfer-encoding"  # h11 writes it so, in trailers, too
+        else (name, "upstream" if name.lower() == "host" and value.startswith("127.0.0.1:") else value)
         for name, value in headers
     )
 
