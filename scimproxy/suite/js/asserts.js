@@ -59,8 +59,6 @@
     const name = type.charAt(0).toUpperCase() + type.slice(1);
     pair("is" + name, "isNot" + name, function (e) { e.to.be.a(type); }, 0);
   });
-  assert.isCallable = assert.isFunction;
-  assert.isNotCallable = assert.isNotFunction;
   pair("isFinite", "isNotFinite", function (e) { e.to.be.finite; }, 0);
   pair("typeOf", "notTypeOf", function (e, t) { e.to.be.a(t); }, 1);
   pair("instanceOf", "notInstanceOf", function (e, t) { e.to.be.instanceOf(t); }, 1);
