@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -39,9 +40,21 @@ def assertion_line(assertion: AssertionResult) -> str:
 
 
 def problems(step: StepResult) -> list[tuple[str, str, Why | None]]:
-    """Return what did not pass in a step: `fail` or `error`, the sentence, and why."""
+    """Return what did not pass in a step: `fail` or `error`, the sentence, and why.
+
+    A rule is told once in a step, and where the status is wrong already, only the status has one: what the body lacks
+    then follows from that.
+    """
     found: list[tuple[str, str, Why | None]] = [("error", sentence, None) for sentence in step.errors]
-    found += [(it.result, assertion_line(it), why(step, it)) for it in step.assertions if it.result != "pass"]
+    wrong = [it for it in step.assertions if it.result != "pass"]
+    only_status = any(it.source == "response_status" for it in wrong)
+    told: set[str | None] = set()
+    for it in wrong:
+        reason = why(step, it)
+        if reason is not None and (reason.rule in told or (only_status and it.source != "response_status")):
+            reason = replace(reason, rule=None, section=None, cause=None, source=None)
+        found.append((it.result, assertion_line(it), reason))
+        told.add(None if reason is None else reason.rule)
     found += [(it.result, f"variable {it.name} — {it.error}", None) for it in step.variables if it.result != "pass"]
     found += [(it.result, _script_line(it), None) for it in step.scripts if it.result != "pass"]
     return found

@@ -78,6 +78,22 @@ def test_problems_of_a_step() -> None:
     assert problems(STEPS[0]) == []
 
 
+def test_a_rule_is_told_once_and_none_below_a_wrong_status() -> None:
+    def missing(name: str) -> AssertionResult:
+        return AssertionResult(result="fail", source="response_json", comparison="not_empty", property=name)
+
+    wrong = AssertionResult(
+        result="fail", source="response_status", comparison="equal_number", target_value=404, actual_value=200
+    )
+    told = [
+        why and why.rule
+        for _, _, why in problems(step("1", "fail", assertions=(missing("detail"), missing("status"))))
+    ]
+    assert [bool(rule) for rule in told] == [True, False]
+    told = [why and why.rule for _, _, why in problems(step("1", "fail", assertions=(missing("detail"), wrong)))]
+    assert [bool(rule) for rule in told] == [False, True]
+
+
 def test_junit() -> None:
     root = ET.fromstring(junit(RESULT))
     (suite,) = root

@@ -65,7 +65,7 @@ def test_what_was_expected_and_what_came() -> None:
     assert (found.expected, found.came, found.place, found.rule) == ('equal "1"', "2", "/a", None)
     found = why(*told("x", property="a", comparison="not_empty", error="Unable to locate a."))
     assert found is not None
-    assert (found.expected, found.came) == ("not empty", "nothing: Unable to locate a.")
+    assert (found.expected, found.came) == ("not empty", "nothing")
     found = why(*told("x", property="a", actual_value="y" * 999))
     assert found is not None
     assert len(found.came) == 201

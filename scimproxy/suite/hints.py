@@ -260,7 +260,7 @@ def why(step: StepResult, assertion: AssertionResult) -> Why | None:
     hint = next((one for one in HINTS if _fits(one, step, assertion)), None)
     target = _short(assertion.target_value)
     wanted = assertion.comparison.replace("_", " ") + ("" if assertion.target_value is None else f" {target}")
-    came = f"nothing: {assertion.error}" if assertion.error else _short(assertion.actual_value)
+    came = "nothing" if assertion.error and assertion.actual_value is None else _short(assertion.actual_value)
     told = Why(expected=wanted, came=came, place=assertion.place)
     if hint is None:
         return told

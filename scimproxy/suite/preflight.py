@@ -137,6 +137,8 @@ def auth_problem(value: str) -> str | None:
 def _source(name: str, later: set[str]) -> str:
     if name in _SOURCES:
         return _SOURCES[name]
+    if name.startswith("okta_user_"):
+        return _CRUD_SCRIPT
     if name in later:
         return "a later step takes it out of an answer; with --step, give it by --var"
     return f"--var '{name}=VALUE', a file for --env, or an initial script"
