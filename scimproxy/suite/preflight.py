@@ -53,9 +53,6 @@ _SOURCES: Mapping[str, str] = {
     **dict.fromkeys(TARGET_NAMES, "--target URL: the base URL of the SCIM server"),
     **dict.fromkeys(AUTH_NAMES, "--auth 'Bearer …': the whole Authorization value, with its scheme"),
     **dict.fromkeys(_OKTA_SPEC, _SPEC_SCRIPT),
-    **dict.fromkeys(
-        ("okta_user_firstname", "okta_user_lastname", "okta_user_email", "okta_user_login"), _CRUD_SCRIPT
-    ),
     **dict.fromkeys(("oktaAppId", "oktaOrgUrl", "oktaToken"), _ORG),
     "EntitlementEndpoint": "--var EntitlementEndpoint=URL: the base URL of the entitlements endpoint",
 }
