@@ -1,6 +1,8 @@
 """Opening the database file: permissions, pragmas, what kind of file it is; SQLite's errors as sentences.
 
-One rule: no `sqlite3.Error` leaves the package. Whoever runs SQL does it inside `translated(path)`.
+Two rules. No `sqlite3.Error` leaves the package: whoever runs SQL does it inside `translated(path)`. And nobody but
+SQLite opens an existing database file: closing any descriptor of a file drops all POSIX locks that the process holds
+on it, and another process that writes then would take the WAL away under a recorder (sqlite.org/howtocorrupt.html 2.2).
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ __all__ = ["BUSY_MS", "connect_reader", "connect_upkeep", "connect_writer", "tra
 BUSY_MS = 5_000
 """How long a write waits for another process's lock before it is StoreBusy."""
 
-_MAGIC = b"SQLite format 3\0"
 _OTHER_FILE = "give another file with --db, or move this one away"
 
 
@@ -38,7 +39,9 @@ def translate(exc: sqlite3.Error, path: Path | str) -> StoreError:
             f"the database {path} is locked by another process",
             hint="close the program that is writing to it, or give another file with --db",
         )
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+    if code == sqlite3.SQLITE_NOTADB:
+        return StoreCorrupt(f"{path} is not a SQLite database", hint=_OTHER_FILE)
+    if code == sqlite3.SQLITE_CORRUPT:
         return StoreCorrupt(
             f"the database {path} is damaged: {exc}",
             hint=f"keep it, save what can be read with `sqlite3 {path} .recover`, and {_OTHER_FILE}",
@@ -67,7 +70,6 @@ def connect_writer(path: Path, *, durable: bool, create: bool) -> sqlite3.Connec
         StoreError: or a child: the file or its folder cannot be used, told with what to do.
     """
     _prepare_file(path, create=create)
-    _refuse_other_files(path)
     with translated(path):
         conn = _writing(path)
         try:
@@ -107,7 +109,6 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """
     if not path.is_file():
         raise StoreError(f"there is no database {path}", hint="record something with `scimproxy up`, or give --db")
-    _refuse_other_files(path)
     with translated(path):
         conn = _reading(path, "mode=ro")
         try:
@@ -144,7 +145,9 @@ def _writing(path: Path) -> sqlite3.Connection:
         cached_statements=256,
     )
     try:
-        conn.execute("PRAGMA secure_delete = OFF")  # secrets never get here; zeroing freed pages costs writes
+        conn.execute(
+            "PRAGMA secure_delete = OFF"
+        )  # zeroing freed pages costs writes, and secrets are not kept unless asked
         conn.execute("PRAGMA cache_size = -8000")
         conn.execute("PRAGMA wal_autocheckpoint = 2000")
         conn.execute("PRAGMA journal_size_limit = 67108864")
@@ -182,18 +185,6 @@ def _prepare_file(path: Path, *, create: bool) -> None:
             f"the database {path} cannot be made: {exc.strerror or exc}",
             hint="check the folder's permissions, or give another file with --db",
         ) from exc
-
-
-def _refuse_other_files(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
-    except OSError as exc:
-        raise StoreError(
-            f"the database {path} cannot be read: {exc.strerror or exc}", hint="check its permissions"
-        ) from exc
-    if head not in {b"", _MAGIC}:
-        raise StoreCorrupt(f"{path} is not a SQLite database", hint=_OTHER_FILE)
 
 
 def _refuse_other_databases(conn: sqlite3.Connection, path: Path) -> bool:
