@@ -259,7 +259,7 @@ ROWS = [
         lambda d: (
             any(answer.early for answer in d.case.answers)
             and (
-                d.other.end in {"waiting", "nothing"}
+                "waiting" in {d.native.end, d.other.end}
                 or (d.native.end == "passed" and _refused(d.other, "the request is not valid"))
                 or d.aspects <= {"body", "given", "trailers", "closed", "sent"}
             )
