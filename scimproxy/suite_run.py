@@ -81,6 +81,7 @@ class Sandbox:
         return ScriptDone(
             variables=done.variables,
             request=done.request,
+            response=done.response,
             output="\n".join(done.log),
             failed=done.error if done.status == "failed" else None,
             error=done.error if done.status == "errored" else None,

@@ -16,6 +16,7 @@ from aiohttp import web
 from scimproxy.app import Stop
 from scimproxy.demo import Demo, serve
 from scimproxy.store import Reader
+from scimproxy.store.rows import from_iso, to_iso
 from scimproxy.suite.library import bundled
 from scimproxy.suite.results import SuiteResult
 from scimproxy.suite.runner import Began, Ended, RunScript, ScriptDone
@@ -81,7 +82,7 @@ def to_the_microsecond(result: SuiteResult) -> SuiteResult:
     """A database keeps times to the microsecond; a float has more digits."""
 
     def rounded(at: float | None) -> float | None:
-        return None if at is None else round(at, 5)
+        return None if at is None else from_iso(to_iso(at))
 
     return replace(
         result,

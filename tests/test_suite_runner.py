@@ -170,6 +170,17 @@ def test_a_pre_request_script_changes_the_request() -> None:
     assert sent.request.headers.get("A") == "1"
 
 
+def test_a_post_response_script_edits_the_record_and_not_what_is_judged() -> None:
+    driver = Driver({"a": 1}, script=lambda _: ScriptDone(response={"body": "gone"}))
+    asserted = [{"source": "response_json", "comparison": "equal", "property": "a", "value": 1}]
+    result = run(driver, request(scripts=["s"], assertions=asserted))
+    assert result.result == "pass"
+    (ended,) = (effect for effect in driver.asked if isinstance(effect, Ended))
+    assert ended.exchange is not None
+    assert ended.exchange.response is not None
+    assert ended.exchange.response.content.data == b"gone"
+
+
 def test_step_headers_win_and_credentials_are_added() -> None:
     environment = {
         "name": "E",

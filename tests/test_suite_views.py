@@ -6,8 +6,9 @@ import gzip
 
 from factories import exchange, response
 
+from scimproxy.exchange import Headers
 from scimproxy.suite.composing import Draft
-from scimproxy.suite.views import apply_changes, request_view, response_view, view_of
+from scimproxy.suite.views import apply_changes, edited, request_view, response_view, view_of
 
 DRAFT = Draft(
     method="POST",
@@ -64,3 +65,29 @@ def test_an_answer() -> None:
     assert seen["headers"]["Content-Encoding"] == ["gzip"]
     assert isinstance(seen["response_time_ms"], int)
     assert view_of(exchange(response=None)) is None
+
+
+def test_a_script_takes_secrets_out_of_the_record() -> None:
+    made = exchange(
+        "POST", "/a?t=secret", body="secret", response=response(200, b"secret", headers={"Content-Encoding": "gzip"})
+    )
+    assert edited(made, {}, {}) == made
+    clean = edited(
+        made,
+        {"url": "http://h/a?t=x", "body": "x", "headers": {"A": ["1", "2"]}},
+        {"body": "y", "headers": {"B": ["é"]}},
+    )
+    assert (clean.request.target, clean.request.content.data) == ("/a?t=x", b"x")
+    assert clean.request.headers.pairs == (("A", "1"), ("A", "2"))
+    assert clean.response is not None
+    assert (clean.response.content.data, clean.response.content.size, clean.response.content.redacted) == (
+        b"y",
+        6,
+        True,
+    )
+    assert clean.response.headers == Headers([("B", "é".encode().decode("latin-1"))])
+    assert edited(made, {"url": "http://h"}, {}).request.target == "/"
+    only_body = edited(made, {}, {"body": "y"}).response
+    assert only_body is not None
+    assert "Content-Encoding" not in only_body.headers
+    assert edited(exchange(response=None), {}, {"body": "y", "headers": {}}).response is None

@@ -48,7 +48,7 @@ from scimproxy.suite.results import (
 )
 from scimproxy.suite.templates import Scope, request_error, substitute
 from scimproxy.suite.urls import with_arguments
-from scimproxy.suite.views import apply_changes, request_view, response_view, view_of
+from scimproxy.suite.views import apply_changes, edited, request_view, response_view, view_of
 
 __all__ = [
     "Began",
@@ -99,10 +99,14 @@ class RunScript:
 
 @dataclass(frozen=True, slots=True)
 class ScriptDone:
-    """What a script did. `failed` is its failed assertion, `error` what kept it from running to its end."""
+    """What a script did. `failed` is its failed assertion, `error` what kept it from running to its end.
+
+    `request` and `response` hold the members that it changed.
+    """
 
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     request: Mapping[str, Any] | None = field(default=None, repr=False)
+    response: Mapping[str, Any] | None = field(default=None, repr=False)
     output: str = ""
     failed: str | None = None
     error: str | None = None
@@ -411,8 +415,9 @@ class Runner:
             variables = self._take(step.variables, view)
             seen = response_view(view)
             for source in _scripts(environment.post_response_scripts, step.scripts):
-                _, row = yield from self._script(source, "after", request_view(draft), seen)
+                done, row = yield from self._script(source, "after", request_view(draft), seen)
                 scripts.append(row)
+                exchange = edited(exchange, done.request or {}, done.response or {})
             # The answer as it was received: a script's changes to it are not seen here (runscope.md 4).
             assertions = self._judge(step.assertions, view)
         response = None if exchange is None else exchange.response

@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from scimproxy.decode import decode
-from scimproxy.exchange import Exchange
+from scimproxy.exchange import Content, Exchange, Headers
 from scimproxy.suite.composing import Draft
 from scimproxy.suite.model import HeaderValues
 from scimproxy.suite.response import ResponseView
 
-__all__ = ["apply_changes", "request_view", "response_view", "view_of"]
+__all__ = ["apply_changes", "edited", "request_view", "response_view", "view_of"]
 
 _PARTS = re.compile(
     r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^/?#]*))?(?P<path>[^?#]*)(?P<query>\?[^#]*)?.*", re.DOTALL
@@ -69,6 +69,38 @@ def apply_changes(draft: Draft, changes: Mapping[str, Any]) -> Draft:
     if isinstance(changes.get("body"), str):
         draft = replace(draft, body=changes["body"], form=())
     return draft
+
+
+def edited(exchange: Exchange, request: Mapping[str, Any], response: Mapping[str, Any]) -> Exchange:
+    """Return an exchange as a post-response script left it, for the record: so scripts take secrets out (4)."""
+    sent, came = exchange.request, exchange.response
+    if isinstance(request.get("url"), str):
+        parts = _PARTS.fullmatch(request["url"])
+        assert parts is not None, "every text matches"
+        sent = replace(sent, target=f"{parts['path'] or '/'}{parts['query'] or ''}")
+    if isinstance(request.get("body"), str):
+        sent = replace(sent, content=_rewritten(sent.content, request["body"]))
+    if isinstance(request.get("headers"), Mapping):
+        sent = replace(sent, headers=_fields(request["headers"]))
+    if came is not None and isinstance(response.get("body"), str):
+        # The new text is not coded as the old bytes were.
+        came = replace(came, content=_rewritten(came.content, response["body"]))
+        came = replace(came, headers=came.headers.without("Content-Encoding"))
+    if came is not None and isinstance(response.get("headers"), Mapping):
+        came = replace(came, headers=_fields(response["headers"]))
+    return replace(exchange, request=sent, response=came)
+
+
+def _rewritten(content: Content, text: str) -> Content:
+    return replace(Content.of(text.encode("utf-8", "replace")), size=content.size, redacted=True)
+
+
+def _fields(lists: Mapping[str, Any]) -> Headers:
+    return Headers(
+        (name, value.encode("utf-8", "replace").decode("latin-1"))
+        for name, values in _values(lists)
+        for value in values
+    )
 
 
 def view_of(exchange: Exchange) -> ResponseView | None:
