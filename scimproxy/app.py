@@ -174,7 +174,8 @@ async def record(options: RecordOptions, tell: Callable[[Event], None], stop: St
     """
     make = engine_maker(options.engine_name)
     store = Store.open(options.db, durable=options.durable)
-    with contextlib.closing(store):
+    # Signals are heard until everything is written: one in between asks again, and ends nothing.
+    with stop.on_signals(), contextlib.closing(store):
         return await _Recording(options, tell, stop, store, make).run()
 
 
@@ -274,16 +275,15 @@ class _Recording:
         tasks: list[asyncio.Task[None]] = []
         problem: ScimproxyError | None = None
         try:
-            with self._stop.on_signals():
-                self._announce(run, listen)
-                follower = asyncio.create_task(self._follow(reader, run))
-                tasks = [
-                    follower,
-                    asyncio.create_task(self._keep_account(run, recorder)),
-                    asyncio.create_task(self._knock()),
-                ]
-                problem = await self._until_end(engine, follower)
-                await self._wind_down(engine)
+            self._announce(run, listen)
+            follower = asyncio.create_task(self._follow(reader, run))
+            tasks = [
+                follower,
+                asyncio.create_task(self._keep_account(run, recorder)),
+                asyncio.create_task(self._knock()),
+            ]
+            problem = await self._until_end(engine, follower)
+            await self._wind_down(engine)
         finally:
             for task in tasks:
                 task.cancel()
@@ -363,14 +363,15 @@ class _Recording:
         await asyncio.wait({stopping, impatient}, return_when=asyncio.FIRST_COMPLETED)
         impatient.cancel()
         if not stopping.done():
-            stopping.cancel()
+            await self._stop_engine(engine)
         await asyncio.gather(stopping, impatient, return_exceptions=True)
 
     async def _stop_engine(self, engine: Engine) -> None:
-        """Stop what may not have stopped yet: after an error, or cut short."""
+        """Stop what may not have stopped yet: after an error, or because somebody asked again."""
+        hurried = self._stop.at_once.is_set()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0 if self._stop.at_once.is_set() else None):
-                await engine.stop()
+            async with asyncio.timeout(2.0 if hurried else None):
+                await engine.stop(at_once=hurried)
 
     async def _follow(self, reader: Reader, run: Run) -> None:
         """Tell what was written, as it is written; in batches, so that telling never holds up recording for long."""

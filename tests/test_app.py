@@ -193,7 +193,7 @@ class Scripted:
     async def start(self) -> Address:
         return Address("127.0.0.1", 1)
 
-    async def stop(self) -> None:
+    async def stop(self, *, at_once: bool = False) -> None:
         pass
 
     async def failed(self) -> Any:

@@ -174,8 +174,11 @@ class Engine(Protocol):
             EngineError: the port is taken, or something else forbids starting; says what to do.
         """
 
-    async def stop(self) -> None:
-        """Accept nothing more, let what is in flight end (`drain_s`), record all, close. Safe to call twice."""
+    async def stop(self, *, at_once: bool = False) -> None:
+        """Accept nothing more, let what is in flight end (`drain_s`), record all, close. Safe to call twice.
+
+        `at_once` waits for nothing: what is in flight is recorded as aborted. It also hurries a stop that goes on.
+        """
 
     async def failed(self) -> ScimproxyError:
         """Wait until the engine cannot go on, and return why; for ever where it never fails."""

@@ -57,6 +57,7 @@ class MitmEngine:
         self.flying: dict[str, Passage] = {}
         self.recording: set[str] = set()
         self._landed = asyncio.Event()
+        self._hurried = False
         self._server: asyncio.Server | None = None
         self._stop: asyncio.Task[None] | None = None
         self._failure: asyncio.Future[ScimproxyError] | None = None
@@ -84,8 +85,11 @@ class MitmEngine:
             raise EngineError("the engine has not been started", hint="call start() first")
         return await asyncio.shield(self._failure)
 
-    async def stop(self) -> None:
-        """Accept nothing more, let what is in flight end, record all, close. Safe to call twice."""
+    async def stop(self, *, at_once: bool = False) -> None:
+        """Accept nothing more, let what is in flight end (not with `at_once`), record all, close. Safe twice."""
+        if at_once:
+            self._hurried = True
+            self._landed.set()
         if self._stop is None:
             self._stop = asyncio.get_running_loop().create_task(self._shut_down())
         await asyncio.shield(self._stop)
@@ -98,7 +102,7 @@ class MitmEngine:
             if not handler.busy:
                 handler.hang_up("scimproxy was stopped")
         deadline = time.monotonic() + self.options.drain_s
-        while self.flying and (left := deadline - time.monotonic()) > 0:
+        while self.flying and not self._hurried and (left := deadline - time.monotonic()) > 0:
             self._landed.clear()
             try:
                 await asyncio.wait_for(self._landed.wait(), left)

@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 0.1
 LINGER_S = 5.0
+GRACE_S = 1.0
+"""So long a client that sends no more (FIN) is waited for: it may be half-closed, but most such clients are gone."""
+
 MAX_PIPELINED = 256 * 1024
 HEAD_END = b"\r\n\r\n"
 
@@ -66,6 +69,8 @@ class NativeEngine:
         self._server: asyncio.Server | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._quiet = asyncio.Event()
+        self._hurried = False
+        self._end: asyncio.Task[None] | None = None
 
     async def start(self) -> Address:
         """Listen, and return where.
@@ -89,10 +94,16 @@ class NativeEngine:
         host, port = self._server.sockets[0].getsockname()[:2]
         return Address(host, port)
 
-    async def stop(self) -> None:
-        """Accept nothing more, let what is in flight end, then close. Safe to call twice."""
-        if self.stopping:
-            return
+    async def stop(self, *, at_once: bool = False) -> None:
+        """Accept nothing more, let what is in flight end (unless `at_once`), then close. Safe to call twice."""
+        if at_once:
+            self._hurried = True
+            self._quiet.set()
+        if self._end is None:
+            self._end = asyncio.get_running_loop().create_task(self._shut_down())
+        await asyncio.shield(self._end)
+
+    async def _shut_down(self) -> None:
         self.stopping = True
         if self._server is not None:
             self._server.close()
@@ -100,7 +111,7 @@ class NativeEngine:
             client.rest()
         with suppress(TimeoutError):
             async with asyncio.timeout(self.options.drain_s):
-                while self.clients:
+                while self.clients and not self._hurried:
                     self._quiet.clear()
                     await self._quiet.wait()
         for client in list(self.clients):
@@ -155,6 +166,7 @@ class Client(asyncio.Protocol):
         self.exchanges = 0
         self.since_m = 0.0
         self.ended = False
+        self.ended_m = 0.0
         self.last = False
         self.lingering = False
         self.writable = True
@@ -203,8 +215,9 @@ class Client(asyncio.Protocol):
             self.engine.fault("reading a request", self.flow)
 
     def eof_received(self) -> bool:
-        """The client sends no more, but may still want its answer (half-closed)."""
+        """The client sends no more, but may still want its answer (half-closed): it gets a moment."""
         self.ended = True
+        self.ended_m = time.perf_counter()
         if self.flow is not None and self.flow.reader.done:
             return True
         if self.flow is not None:
@@ -410,6 +423,8 @@ class Client(asyncio.Protocol):
             if now_m - self.since_m > LINGER_S and self.transport is not None:
                 self.transport.abort()
         elif self.flow is not None:
+            if self.ended and now_m - self.ended_m > GRACE_S:
+                self.flow.client_lost()
             self.flow.tick(now_m)
         elif self.buffer and self.writable and now_m - self.since_m > options.head_timeout_s:
             self.refuse(408, f"the head of the request took longer than {options.head_timeout_s:g} s", self.buffer)

@@ -331,7 +331,8 @@ async def test_an_endless_head(rigs: Rigs) -> None:
 # -- the client ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_client_that_goes_before_the_answer(rigs: Rigs) -> None:
+@pytest.mark.parametrize("way", ["reset", "close"])
+async def test_a_client_that_goes_before_the_answer(rigs: Rigs, way: str) -> None:
     asked, left = asyncio.Event(), asyncio.Event()
 
     async def script(wire: Wire) -> None:

@@ -103,6 +103,28 @@ async def test_stopping_records_what_does_not_end(rigs: Rigs) -> None:
     assert exchange.failure.side == "proxy"
 
 
+async def test_stopping_at_once_hurries_a_stop_that_goes_on(rigs: Rigs) -> None:
+    asked = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.message()
+        asked.set()
+        await wire.rest()
+
+    rig = await rigs(script, drain_s=600)
+    client = await rig.client()
+    await client.send(GET)
+    async with asyncio.timeout(20):
+        await asked.wait()
+        slow = asyncio.create_task(rig.engine.stop())
+        await asyncio.sleep(0)
+        assert not slow.done()
+        await rig.engine.stop(at_once=True)
+        await slow
+    exchange = await rig.recorder.one()
+    assert exchange.state == "aborted"
+
+
 async def test_stopping_twice(rigs: Rigs) -> None:
     rig = await rigs()
     await rig.ask()
