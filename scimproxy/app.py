@@ -25,6 +25,7 @@ from scimproxy.errors import ScimproxyError, StoreError
 from scimproxy.exchange import Run, RunKind, TunnelEvent
 from scimproxy.outlet import Outlet
 from scimproxy.proxy.engine import Address, Engine, EngineOptions
+from scimproxy.proxy.locations import find_locations
 from scimproxy.recorder import Recorder
 from scimproxy.store import Reader, Row, Store
 
@@ -43,6 +44,8 @@ _ACCOUNT_EVERY_S = 1.0
 _KNOCK_S = 3.0
 _LISTENS_S = 2.0
 _REST_S = 5.0
+_LOOKED_AT = 50
+"""So many answers of a recording are looked at for addresses that clients cannot use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +237,7 @@ class _Recording:
         self._make = make
         self._changed = asyncio.Event()
         self._seq = 0
+        self._locations_left = _LOOKED_AT
         self._notices: deque[Notice] = deque()
         self._outcomes: list[tuple[str, bool, int]] = []
 
@@ -397,12 +401,36 @@ class _Recording:
         for row in rows:
             self._seq = row.seq
             self._tell(Seen(row))
+            if self._locations_left:
+                self._look_at_locations(reader, row)
         if len(rows) == limit and self._options.tell_all:
             return True
         if len(rows) == limit and newest > self._seq:
             self._tell(Skipped(newest - self._seq))
         self._seq = max(self._seq, newest)  # never read again what other recordings write into this database
         return len(rows) == limit
+
+    def _look_at_locations(self, reader: Reader, row: Row) -> None:
+        """Report, once, an address in an answer that clients cannot use; in the first answers, off the hot path."""
+        if row.status_code is None or row.status_code >= 400:
+            return
+        self._locations_left -= 1
+        exchange = reader.exchange(row.id)
+        if exchange is None or exchange.response is None or exchange.origin != "upstream":
+            return
+        options = self._options.engine
+        origin = options.public_origin or (f"{exchange.scheme}://{exchange.host}" if exchange.host else None)
+        places = find_locations(exchange.response, options, origin)
+        if places:
+            self._locations_left = 0
+            place, value = places[0].place, places[0].value
+            self._tell(
+                Notice(
+                    f"exchange {row.id}: {place} shows {value}, an address that clients cannot use",
+                    "let the server build its URLs from Host or X-Forwarded-*, pass --preserve-host, "
+                    "or have them rewritten with --rewrite-locations",
+                )
+            )
 
     async def _tell_rest(self, reader: Reader, run: Run) -> None:
         """Tell what was not told yet; a reader who does not read, or cannot keep up, must not keep us from ending."""

@@ -342,3 +342,23 @@ async def test_signals_are_for_the_main_thread(upstream: Target, tmp_path: Path)
         return asyncio.run(work())
 
     assert (await asyncio.to_thread(elsewhere)).reason == "done"
+
+
+@pytest.mark.parametrize("rewrite", [False, True])
+async def test_addresses_that_clients_cannot_use_are_reported(tmp_path: Path, rewrite: bool) -> None:
+    body = b'{"id":"1","meta":{"location":"http://127.0.0.1:1/scim/v2/Users/1"}}'
+    with listener(lambda _: answer(200, body.replace(b":1/", b":%d/" % 1))) as port:
+        target = Target("http", "127.0.0.1", port, "/scim/v2")
+        watch, stop = Watch(), Stop()
+        engine = EngineOptions(target=target, rewrite_locations=rewrite, public_origin="https://abc.example")
+        task = asyncio.create_task(record(RecordOptions(engine=engine, db=tmp_path / "a.db"), watch, stop))
+        (ready,) = await watch.until(Ready)
+        for _ in range(2):
+            assert await asyncio.to_thread(get, ready.url + "/Users/1") == 200
+        await watch.until(Seen, 2)
+        stop("enough")
+        await task
+    notices = [event for event in watch.events if isinstance(event, Notice)]
+    assert len(notices) == 1
+    assert "/meta/location shows http://127.0.0.1:1/scim/v2/Users/1" in notices[0].message
+    assert "--rewrite-locations" in (notices[0].hint or "")

@@ -28,7 +28,6 @@ __all__ = [
     "second_opinion",
     "write_chunk",
     "write_last_chunk",
-    "write_request_head",
     "write_response_head",
 ]
 
@@ -42,7 +41,9 @@ MAX_CHUNK_LINE = 1024
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE = rb"[^\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"
 _REQUEST = re.compile(rb"%b [\x21-\x7e]+ HTTP/1\.[01]\r\n(?:%b:%b\r\n)*\r\n" % (_TOKEN, _TOKEN, _VALUE))
-_RESPONSE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n\x00]*)?\r\n(?:%b:%b\r\n)*\r\n" % (_TOKEN, _VALUE))
+_RESPONSE = re.compile(
+    rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?\r\n(?:%b:%b\r\n)*\r\n" % (_TOKEN, _VALUE)
+)
 _FIELDS = re.compile(rb"(?:%b:%b\r\n)*\r\n" % (_TOKEN, _VALUE))
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 
@@ -188,7 +189,7 @@ def _why_response(data: bytes) -> str:
     line, _, rest = data.partition(b"\r\n")
     if not line.startswith(b"HTTP/"):
         return f"it begins with {_shown(line)}"
-    if re.fullmatch(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n\x00]*)?", line) is None:
+    if re.fullmatch(_STATUS, line) is None:
         return f"the status line is {_shown(line)}"
     return _why_fields(rest)
 
@@ -340,12 +341,6 @@ def request_body(headers: Headers) -> BodyReader:
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
-
-
-def write_request_head(method: str, target: str, headers: Headers) -> bytes:
-    """Return the bytes of a request head."""
-    lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers], "", ""]
-    return "\r\n".join(lines).encode("latin-1")
 
 
 def write_response_head(status_code: int, reason: str, headers: Headers) -> bytes:

@@ -12,6 +12,7 @@ import asyncio
 import ipaddress
 import itertools
 import re
+import select
 import socket
 import ssl
 import time
@@ -81,10 +82,15 @@ class Upstream(asyncio.Protocol):
         self.idle_limit = IDLE_S
         self.closed_by: str | None = None
         self.usable = True
+        self._waiting: select.poll | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self.transport = transport  # type: ignore[assignment]  # uvloop's transports are duck-typed
+        sock = transport.get_extra_info("socket")
+        if hasattr(select, "poll") and sock is not None and transport.get_extra_info("ssl_object") is None:
+            self._waiting = select.poll()
+            self._waiting.register(sock.fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         if self.user is not None:
@@ -133,6 +139,10 @@ class Upstream(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def quiet(self) -> bool:
+        """Whether nothing waits on it that the event loop has not seen yet: an end, or bytes nobody asked for."""
+        return self._waiting is None or not self._waiting.poll(0)
+
     def alive(self, now_m: float) -> bool:
         """Whether it may carry another exchange."""
         return (
@@ -163,6 +173,9 @@ class Pool:
             upstream = self._idle.pop()
             if not upstream.alive(now_m):
                 upstream.close("idle for too long")
+                continue
+            if not upstream.quiet():
+                upstream.close("it ended, or sent something that nobody asked for")
                 continue
             if not may_reuse(method, now_m - upstream.idle_since):
                 self._idle.append(upstream)  # older ones are more stale still
