@@ -41,9 +41,8 @@ MAX_CHUNK_LINE = 1024
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE = rb"[^\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"
 _REQUEST = re.compile(rb"%b [\x21-\x7e]+ HTTP/1\.[01]\r\n(?:%b:%b\r\n)*\r\n" % (_TOKEN, _TOKEN, _VALUE))
-_RESPONSE = re.compile(
-    rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?\r\n(?:%b:%b\r\n)*\r\n" % (_TOKEN, _VALUE)
-)
+_STATUS = rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?"
+_RESPONSE = re.compile(rb"%b\r\n(?:%b:%b\r\n)*\r\n" % (_STATUS, _TOKEN, _VALUE))
 _FIELDS = re.compile(rb"(?:%b:%b\r\n)*\r\n" % (_TOKEN, _VALUE))
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 
