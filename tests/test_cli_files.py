@@ -165,3 +165,14 @@ def test_import_of_what_is_not_there(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "no.har cannot be read: No such file or directory" in result.stderr
     assert not (tmp_path / "b.db").exists()
+
+
+def test_a_dash_is_stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    har = Path(__file__).resolve().parent.parent / "recordings" / "okta-lifecycle-scimmy.har"
+    monkeypatch.chdir(tmp_path)
+    db = str(tmp_path / "a.db")
+    assert CliRunner().invoke(cli, ["import", str(har), "--db", db]).exit_code == 0
+    done = CliRunner().invoke(cli, ["export", "last", "--format", "har", "-o", "-", "--db", db])
+    assert done.exit_code == 0
+    assert done.stdout.startswith('{"log"')
+    assert not (tmp_path / "-").exists()

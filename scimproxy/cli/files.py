@@ -30,7 +30,9 @@ __all__ = ["export_command", "import_command"]
 @click.argument("run")
 @db_option
 @click.option("--format", "form", default="har", show_default=True, metavar="FORMAT", help="har, curl or raw.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here, not to stdout.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here; - is stdout, the default."
+)
 @click.option("--filter", "text", metavar="FILTER", help="Only what fits; see `scimproxy help filters`.")
 def export_command(run: str, *, db: Path, form: str, output: Path | None, text: str | None) -> None:
     """Write RUN (an id, a name, or `last`) in a format that others read.
@@ -54,7 +56,7 @@ def export_command(run: str, *, db: Path, form: str, output: Path | None, text: 
         chosen = resolve_run(reader, run)
         counted = _Counted(_fitting(reader, chosen, query))
         data = pieces(chosen, counted, form)
-        if output is None:
+        if output is None or str(output) == "-":
             out = sys.stdout.buffer
             for piece in data:
                 out.write(piece)
