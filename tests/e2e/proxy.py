@@ -20,7 +20,8 @@ class Proxy:
         self, target: str, db: Path, *options: str, env: dict[str, str] | None = None, drain: bool = True
     ) -> None:
         self.db = db
-        self.errors = db.with_suffix(f".{os.getpid()}.err")
+        folder = db.parent if db.parent.is_dir() else db.parent.parent  # scimproxy makes the database's own folder
+        self.errors = folder / f"{db.stem}.{os.getpid()}.err"
         self._err = self.errors.open("a+", encoding="utf-8")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "scimproxy", "up", target, "--db", str(db), "--port", "0", "--json", *options],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from e2e.proxy import Proxy
 from e2e.tap import Message, Tap
+from okta_like import OktaLike
 from servers import Peer
 
 from scimproxy.exchange import Content, Exchange, Headers
@@ -71,11 +73,11 @@ def run_client(name: str, url: str, token: str) -> None:
     assert "Traceback" not in done.stderr, done.stderr
 
 
-def check(client: str, peer: Peer, tmp_path: Path) -> int:
+def check(client: str, peer: Peer, tmp_path: Path, engine: str = "native") -> int:
     db = tmp_path / "r.db"
     with Tap(peer.port) as server_tap:
         target = f"http://127.0.0.1:{server_tap.port}{peer.base_path}"
-        with Proxy(target, db, "--keep-secrets") as proxy, Tap(proxy.port) as client_tap:
+        with Proxy(target, db, "--keep-secrets", "--engine", engine) as proxy, Tap(proxy.port) as client_tap:
             run_client(client, f"http://127.0.0.1:{client_tap.port}{peer.base_path}", peer.token)
             assert proxy.stop() == 0
             seen_outside, seen_inside = client_tap.exchanges(), server_tap.exchanges()
@@ -88,8 +90,9 @@ def check(client: str, peer: Peer, tmp_path: Path) -> int:
     return len(stored)
 
 
-def test_scim_sanity_against_scim2_server(scim2_server: Peer, tmp_path: Path) -> None:
-    assert check("scim-sanity", scim2_server, tmp_path) >= 20
+@pytest.mark.parametrize("engine", ["native", "mitmproxy"])
+def test_scim_sanity_against_scim2_server(scim2_server: Peer, tmp_path: Path, engine: str) -> None:
+    assert check("scim-sanity", scim2_server, tmp_path, engine) >= 20
 
 
 @pytest.mark.slow
@@ -97,10 +100,32 @@ def test_scim2_cli_against_scim2_server(scim2_server: Peer, tmp_path: Path) -> N
     assert check("scim2-cli", scim2_server, tmp_path) >= 500
 
 
-def test_scim_sanity_against_scimmy(scimmy: Peer, tmp_path: Path) -> None:
-    assert check("scim-sanity", scimmy, tmp_path) >= 20
+@pytest.mark.parametrize("engine", ["native", "mitmproxy"])
+def test_scim_sanity_against_scimmy(scimmy: Peer, tmp_path: Path, engine: str) -> None:
+    assert check("scim-sanity", scimmy, tmp_path, engine) >= 20
 
 
 @pytest.mark.slow
 def test_scim2_cli_against_scimmy(scimmy: Peer, tmp_path: Path) -> None:
     assert check("scim2-cli", scimmy, tmp_path) >= 300
+
+
+def test_secrets_reach_the_server_and_not_the_disk(scimmy: Peer, tmp_path: Path) -> None:
+    folder = tmp_path / "recording"
+    with Tap(scimmy.port) as server_tap:
+        target = f"http://127.0.0.1:{server_tap.port}{scimmy.base_path}"
+        with Proxy(target, folder / "r.db") as proxy:
+            okta = OktaLike(proxy.url, scimmy.token)
+            okta.everything()
+            files = {path: path.read_bytes() for path in folder.iterdir()}  # while it records: the WAL, too
+            assert proxy.stop() == 0
+        sent = b"".join(bytes(talk.sent) for talk in server_tap.talks)
+    secrets = (scimmy.token.encode(), b"1mz050nq")
+    assert all(secret in sent for secret in secrets)
+    assert 200 in okta.statuses
+    files |= {path.with_name(f"after-{path.name}"): path.read_bytes() for path in folder.iterdir()}
+    assert any(b"bearer" in data.lower() for data in files.values())
+    found = [(path.name, secret) for path, data in files.items() for secret in secrets if secret in data]
+    assert found == []
+    assert not any(secret in json.dumps(proxy.events).encode() for secret in secrets)
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "r.db")] == [0o700, 0o600]
