@@ -1,8 +1,8 @@
 """The embedded SCIM server behind `scimproxy demo`: HTTP/1.1 around `scim.directory`, on loopback only.
 
 One rule: no SCIM is decided here. This face turns requests into calls, checks the token, writes replies, and
-lets the chosen `DEFECTS` bend what passes through.
-Flow: HTTP -> Call -> defects -> token -> Directory -> Answer -> defects -> Reply -> defects -> HTTP.
+lets the chosen `DEFECTS` bend what passes through. SCIM 1.1 is served beside 2.0, with the same resources.
+Flow: HTTP -> Call -> (version1) -> defects -> token -> Directory -> Answer -> defects -> Reply -> defects -> HTTP.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ from scimproxy.bending import Reply, Scene
 from scimproxy.defects import DEFECTS, Defect
 from scimproxy.errors import ScimproxyError, UsageError
 from scimproxy.exchange import Headers
+from scimproxy.scim import version1
 from scimproxy.scim.dialect import DEFAULT_DIALECT, ERROR, Answer, Call, Dialect
 from scimproxy.scim.directory import Directory
 
 __all__ = ["DEFECTS", "Defect", "Demo", "create_app", "serve"]
 
 BASE_PATH = "/scim/v2"
+BASE_PATH_1 = "/scim/v1"
+"""Where SCIM 1.1 is spoken."""
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", re.ASCII)
 _USER = {
     "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
@@ -67,7 +70,7 @@ def create_app(
     seeded: bool = True,
     trust_forwarded: bool = True,
 ) -> web.Application:
-    """Return the server as an aiohttp application; it answers below `/scim/v2`.
+    """Return the server as an aiohttp application; it answers below `/scim/v2`, and `/scim/v1` for 1.1.
 
     `defects` are names from DEFECTS, applied in that order. `trust_forwarded` builds locations from
     `X-Forwarded-Proto` and `X-Forwarded-Host`, so that they are right behind a proxy.
@@ -103,37 +106,47 @@ async def _handle(request: web.Request) -> web.StreamResponse:
         return _response(_reply(_refusal(413, "The body is larger than this server takes")))
     except (ConnectionError, aiohttp.ClientPayloadError):  # the client went away in the middle of its body
         return _Raw(b"", close=True)
-    call = _call(request, face, content)
-    asked = call
+    base, call = _call(request, face, content)
+    if base == BASE_PATH_1:
+        answer = version1.answer(call, lambda one: _serve(one, face), face.scene.directory.dialect)
+    else:
+        answer = _serve(call, face)
+    reply = _reply(answer)
+    for defect in face.defects:
+        if defect.on_reply is not None:
+            reply = defect.on_reply(reply, call, face.scene)
+    if reply.delay_s:
+        await asyncio.sleep(reply.delay_s)
+    return _response(reply)
+
+
+def _serve(asked: Call, face: _Face) -> Answer:
+    """Answer a call of SCIM 2.0, bent by the defects."""
+    call = asked
     if call.path.startswith("/") or not call.path:
         for defect in face.defects:
             if defect.on_call is not None:
                 call = defect.on_call(call, face.scene)
         answer = face.scene.directory.handle(call) if _may_enter(call, face) else _unauthorized(call)
     else:
-        answer = _refusal(404, f"There is nothing below {request.path}; the base path is {BASE_PATH}")
+        answer = _refusal(404, f"There is nothing here; the base path is {BASE_PATH}, or {BASE_PATH_1} for 1.1")
     for defect in face.defects:
         if defect.on_answer is not None:
             answer = defect.on_answer(answer, asked, face.scene)
-    reply = _reply(answer)
-    for defect in face.defects:
-        if defect.on_reply is not None:
-            reply = defect.on_reply(reply, asked, face.scene)
-    if reply.delay_s:
-        await asyncio.sleep(reply.delay_s)
-    return _response(reply)
+    return answer
 
 
-def _call(request: web.Request, face: _Face, content: bytes) -> Call:
+def _call(request: web.Request, face: _Face, content: bytes) -> tuple[str, Call]:
+    """Return the base path and the call below it; outside both, a call whose path does not begin with a slash."""
     target = request.raw_path
     if "://" in target.partition("?")[0]:  # absolute form (RFC 9112 section 3.2.2)
         target = "/" + target.partition("://")[2].partition("/")[2]
     path, _, query = target.partition("?")
-    below = path.removeprefix(BASE_PATH) if path.startswith(BASE_PATH) else "outside"
+    base = BASE_PATH_1 if path == BASE_PATH_1 or path.startswith(f"{BASE_PATH_1}/") else BASE_PATH
+    below = path.removeprefix(base) if path.startswith(base) else "outside"
     headers = Headers.from_raw(request.raw_headers)
-    return Call(
-        request.method, below, query, headers, content, _base_url(headers, face, request), face.user_id or None
-    )
+    base_url = _base_url(headers, face, request) + base
+    return base, Call(request.method, below, query, headers, content, base_url, face.user_id or None)
 
 
 def _base_url(headers: Headers, face: _Face, request: web.Request) -> str:
@@ -144,7 +157,7 @@ def _base_url(headers: Headers, face: _Face, request: web.Request) -> str:
     if not host or not _HOST.fullmatch(host):
         address = request.get_extra_info("sockname", ("127.0.0.1", 0))
         host = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
-    return f"{proto}://{host}{BASE_PATH}"
+    return f"{proto}://{host}"
 
 
 def _may_enter(call: Call, face: _Face) -> bool:
@@ -223,8 +236,17 @@ class Demo:
     @property
     def url(self) -> str:
         """The SCIM base URL."""
+        return f"{self._origin}{BASE_PATH}"
+
+    @property
+    def url_1(self) -> str:
+        """The base URL of SCIM 1.1."""
+        return f"{self._origin}{BASE_PATH_1}"
+
+    @property
+    def _origin(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{BASE_PATH}"
+        return f"http://{host}:{self.port}"
 
     async def close(self) -> None:
         """Stop listening and close every connection."""
