@@ -157,13 +157,13 @@ def compare(played: Run, server: str, files: tuple[str, str, str]) -> None:
 
 
 @contextmanager
-def embedded() -> Iterator[Demo]:
+def embedded(*defects: str) -> Iterator[Demo]:
     """The embedded server in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        demo = asyncio.run_coroutine_threadsafe(serve(), loop).result(30)
+        demo = asyncio.run_coroutine_threadsafe(serve(defects=defects), loop).result(30)
         try:
             yield demo
         finally:
@@ -194,6 +194,11 @@ def test_spec_on_scimmy(files: tuple[str, str, str], scimmy: Peer, tmp_path: Pat
 @pytest.mark.parametrize("files", SPECS)
 def test_spec_on_the_embedded_server(files: tuple[str, str, str], own: Peer, tmp_path: Path) -> None:
     compare(play(own, files, tmp_path), own.name, files)
+
+
+def test_spec_11_on_the_embedded_server_of_that_version(own: Peer, tmp_path: Path) -> None:
+    peer = replace(own, name="embedded, SCIM 1.1", base_path="/scim/v1")
+    compare(play(peer, SPEC_11, tmp_path), peer.name, SPEC_11)
 
 
 # --- the CRUD suite, with an org that is a double
