@@ -18,7 +18,7 @@ import zstandard
 
 from scimproxy.exchange import Content, Headers
 
-__all__ = ["LIMIT", "Decoded", "Text", "charset_of", "codings", "decode", "is_json", "media_type", "text", "text_of"]
+__all__ = ["LIMIT", "Decoded", "Text", "charset_of", "codings", "decode", "text", "text_of"]
 
 LIMIT = 64 * 1024 * 1024
 """The most bytes that decoding gives unless told otherwise."""
@@ -198,17 +198,6 @@ def _readable(data: bytes) -> bool:
 
 def _too_long(data: bytes, limit: int) -> str | None:
     return f"content is longer than {limit} bytes; the rest is left out" if len(data) > limit else None
-
-
-def media_type(headers: Headers) -> str:
-    """Return the media type, lower case and without parameters; the empty text where none is declared."""
-    return (headers.get("content-type") or "").partition(";")[0].strip().lower()
-
-
-def is_json(headers: Headers) -> bool:
-    """Whether the media type is JSON: application/json, text/json, anything +json, with any parameters."""
-    kind = media_type(headers)
-    return kind in {"application/json", "text/json", "application/x-json"} or kind.endswith("+json")
 
 
 def charset_of(headers: Headers) -> str | None:

@@ -226,17 +226,29 @@ def check_port(listen: Address) -> Check:
             trial.bind((listen.host, listen.port))
     except OSError as exc:
         owner = port_owner(listen.port)
-        by = f" by {owner}" if owner else ""
+        by = f" by {owner.name} (pid {owner.pid})" if owner else ""
         if isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL:
             return Check("port", "fail", f"{listen.host} is no address of this machine", "use 127.0.0.1 or ::1")
         if isinstance(exc, PermissionError):
             return Check("port", "fail", f"port {listen.port} needs privileges", "choose a --port above 1023")
+        if owner is not None and owner.is_ours:
+            message = f"a recording of scimproxy runs on {listen} (pid {owner.pid})"
+            return Check("port", "ok", message, "a second one needs another --port")
         return Check("port", "fail", f"{listen} is taken{by}", "stop that program, or choose another --port")
     return Check("port", "ok", f"{listen} is free")
 
 
-def port_owner(port: int, proc: Path = Path("/proc")) -> str | None:
-    """Return who listens on a TCP port, like `python3 (pid 4711)`; None where /proc does not tell (us)."""
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who listens on a port: a process, and whether it is a scimproxy."""
+
+    name: str
+    pid: int
+    is_ours: bool
+
+
+def port_owner(port: int, proc: Path = Path("/proc")) -> Owner | None:
+    """Return who listens on a TCP port; None where /proc does not tell (us)."""
     inodes = set[str]()
     for table in ("tcp", "tcp6"):
         try:
@@ -254,10 +266,17 @@ def port_owner(port: int, proc: Path = Path("/proc")) -> str | None:
             continue
         try:
             if any(str(descriptor.readlink()) in inodes for descriptor in (entry / "fd").iterdir()):
-                return f"{(entry / 'comm').read_text().strip()} (pid {entry.name})"
+                name = (entry / "comm").read_text().strip()
+                return Owner(name, int(entry.name), _is_ours((entry / "cmdline").read_bytes()))
         except OSError:  # another user's process, or one that just ended
             continue
     return None
+
+
+def _is_ours(command_line: bytes) -> bool:
+    """Whether a process is scimproxy: started as the program, or as a module of Python."""
+    words = command_line.split(b"\0")
+    return any(word.rpartition(b"/")[2] == b"scimproxy" for word in words[:2]) or b"scimproxy" in words[1:4]
 
 
 # --- the database -------------------------------------------------------------------------------------------------
@@ -296,11 +315,10 @@ def _sound(db: Path) -> Check:
         return Check("database", "fail", exc.message, exc.hint)
     began = time.monotonic()
     try:
-        with closing(sqlite3.connect(f"file:{db.absolute()}?mode=rw", uri=True, timeout=2)) as connection:
+        # Read only: a writer would fold the log of a recording that runs into the file.
+        with closing(sqlite3.connect(f"{db.absolute().as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
             connection.set_progress_handler(lambda: int(time.monotonic() - began > _LONGEST_CHECK_S), 100_000)
             problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            connection.execute("BEGIN IMMEDIATE")
-            connection.rollback()
     except sqlite3.Error as exc:
         name = getattr(exc, "sqlite_errorname", "")
         if name.startswith("SQLITE_INTERRUPT"):

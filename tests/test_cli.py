@@ -57,7 +57,7 @@ def test_each_command_explains_itself(entry: object) -> None:
         (["rnus"], "No such command 'rnus'. Did you mean 'runs'?"),
         (["xyzzy"], "No such command 'xyzzy'."),
         (["runs", "--jsn"], "Did you mean '--json'?"),
-        (["show", "abc"], "'abc' is not a valid integer"),
+        (["show", "abc"], "'abc' is not a number"),
         (["show"], "Missing argument 'EXCHANGE'"),
         (["prune"], "say what to keep"),
         (["help", "xyzzy"], "there is no topic 'xyzzy'"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import signal
@@ -191,7 +192,14 @@ def test_search(db: Path) -> None:
     assert [it["id"] for it in lines_of_json(invoke(db, "search", "Users", "method:GET", "--json"))] == [2, 3]
     assert "Create User bjensen" in invoke(db, "search", "bjensen").stdout
     result = invoke(db, "search", "nobody")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Nothing found.\n")
+    limit = "Of each body the first 65,536 characters are searched.\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"Nothing found.\n{limit}")
+    assert limit in CliRunner().invoke(cli, ["help", "filters"]).stdout
+    assert limit[:40] in " ".join(invoke(db, "search", "--help").stdout.split())
+    mistyped = invoke(db, "search", "type:Uesr")
+    assert mistyped.stderr == "Nothing found.\n  Hint: type:uesr is unusual; did you mean type:User ?\n"
+    assert "usual are CONNECT" in invoke(db, "log", "1", "--filter", "method:FOO").stderr
+    assert invoke(db, "search", "status:9xx").exit_code == 2
     assert lines_of_json(invoke(db, "search", "bjensen", "--json", "--run", "2")) == []
 
 
@@ -289,7 +297,52 @@ def test_show_what_else_there_may_be(tmp_path: Path) -> None:
     assert "  Operation  not SCIM\n" in whole
 
 
+def test_search_says_where_it_was_cut(db: Path) -> None:
+    cut = invoke(db, "search", "Users", "--limit", "2")
+    assert len(cut.stdout.splitlines()) == 2
+    assert cut.stderr == "The newest 2 of more; --limit shows more.\n"
+    assert [it["id"] for it in lines_of_json(invoke(db, "search", "Users", "--limit", "2", "--json"))] == [2, 3]
+    assert invoke(db, "search", "Users", "--limit", "3").stderr == ""
+
+
+@pytest.mark.parametrize("args", [("show", "abc"), ("doctor", "--port", "80x"), ("runs", "--limit", "1.5")])
+def test_what_is_not_a_number(db: Path, args: tuple[str, ...]) -> None:
+    result = invoke(db, *args)
+    assert result.exit_code == 2
+    assert f"{args[-1]!r} is not a number." in result.stderr
+
+
+def test_the_name_gives_way_to_what_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    path = tmp_path / "a.db"
+    change = {"Operations": [{"op": "replace", "path": "active", "value": False}]}
+    with Store.open(path) as store:
+        store.start_run(factories.run())
+        for name in ("ada.lovelace@example.com", "bob"):
+            store.add(factories.exchange("PATCH", "/scim/v2/Users/1", body=change, answer={**USER, "userName": name}))
+    first, second = invoke(path, "log").stdout.splitlines()
+    assert " Patch ada.…: replace active = false " in first
+    assert " Patch bob: replace active = false " in second
+    monkeypatch.setenv("COLUMNS", "90")
+    assert " Patch User ada.lovel…: replace active = false " in invoke(path, "log").stdout
+    monkeypatch.setenv("COLUMNS", "60")
+    assert " Patch ada…: re… " in invoke(path, "log").stdout
+    monkeypatch.setenv("COLUMNS", "200")
+    assert " Patch User ada.lovelace@example.com: replace active = false " in invoke(path, "log").stdout
+
+
 # --- prune
+
+
+def test_looking_at_what_would_go_opens_no_writer(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, **_: object) -> None:
+        raise AssertionError(path)
+
+    module = importlib.import_module("scimproxy.store.prune")  # the package has a function of that name
+    monkeypatch.setattr(module, "connect_writer", refused)
+    monkeypatch.setattr(module, "connect_upkeep", refused)
+    assert "Would delete 1 run" in invoke(db, "prune", "--keep-runs", "0", "--dry-run").stderr
+    assert isinstance(invoke(db, "prune", "--keep-runs", "0", "--yes").exception, AssertionError)
 
 
 def test_prune_looks_first(db: Path) -> None:

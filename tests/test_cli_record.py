@@ -45,6 +45,7 @@ def test_events(upstream: str, tmp_path: Path) -> None:
         assert seen["operation"]["summary"] == "Read User bjensen"
         stopped = up.stop()
     assert (stopped["exchanges"], stopped["failures"], stopped["lost"], stopped["reason"]) == (1, 0, 0, "SIGTERM")
+    assert (stopped["outcomes"], stopped["lost_reasons"]) == ({"200": 1}, {})
     assert up.code == 0
     with Reader.open(tmp_path / "a.db") as reader:
         found, recorded = reader.exchange(1), reader.run(1)
@@ -146,6 +147,14 @@ def test_for_a_person(upstream: str, tmp_path: Path) -> None:
         text = "".join(banner)
         url = next(word for word in text.split() if word.startswith("http://127.0.0.1"))
         subprocess.run(command("doctor", url, "--db", str(db)), capture_output=True, env=environment(), check=False)
+        port = url.split(":")[2].partition("/")[0]
+        looked = subprocess.run(
+            command("doctor", "--port", port, "--db", str(db)),
+            capture_output=True,
+            text=True,
+            env=environment(),
+            check=False,
+        )
         seen = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         rest, said = process.communicate(timeout=30)
@@ -154,6 +163,9 @@ def test_for_a_person(upstream: str, tmp_path: Path) -> None:
     assert "https://abc.example/scim/v2" in text
     assert f"{db} (run 1," in text
     assert "SCIMBaseURL" in text
+    assert "`scimproxy log 1 --follow`" in text
+    if Path("/proc/net/tcp").exists():  # only Linux tells who listens
+        assert (looked.returncode, f"(pid {process.pid})" in looked.stdout) == (0, True)
     assert "Read ServiceProviderConfig" in seen
     assert all(len(line) <= 80 for line in [seen.rstrip("\n"), *rest.splitlines()])
     assert "Stopped (SIGINT). Run 1: 1 exchange in" in said

@@ -53,7 +53,7 @@ def test_fit(text: str, width: int, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("ms", "said"),
-    [(None, "-"), (0.04, "0.0 ms"), (9.94, "9.9 ms"), (9.96, "10 ms"), (9999, "9999 ms"), (12_345, "12.3 s"),
+    [(None, "-"), (0.04, "0.0 ms"), (9.94, "9.9 ms"), (9.96, "10 ms"), (1999, "1999 ms"), (2000, "2.0 s"), (12_345, "12.3 s"),
      (180_000, "3 min")],
 )  # fmt: skip
 def test_durations(ms: float | None, said: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scimproxy import decode as module
-from scimproxy.decode import charset_of, codings, decode, is_json, media_type, text, text_of
+from scimproxy.decode import charset_of, codings, decode, text, text_of
 from scimproxy.exchange import Content, Headers
 
 BODY = b'{"userName": "bjensen"} ' * 500
@@ -136,24 +136,6 @@ def test_unknown_or_too_many_codings() -> None:
 @settings(max_examples=150)
 def test_never_raises_and_never_grows(data: bytes, names: list[str], limit: int) -> None:
     assert len(decode(Content.of(data), coded(*names), limit=limit).data) <= limit
-
-
-@pytest.mark.parametrize(
-    ("kind", "json"),
-    [
-        ("application/json", True),
-        ("Application/SCIM+JSON; charset=utf-8; x=y", True),
-        ("text/json", True),
-        ("application/problem+json", True),
-        ("text/html", False),
-        ("application/jsonp", False),
-        ("", False),
-    ],
-)
-def test_is_json(kind: str, json: bool) -> None:
-    headers = Headers([("Content-Type", kind)])
-    assert is_json(headers) is json
-    assert media_type(headers) == kind.partition(";")[0].lower()
 
 
 def test_charset_is_read_from_the_media_type() -> None:

@@ -184,6 +184,37 @@ def test_a_taken_port_and_by_whom() -> None:
     assert f"(pid {os.getpid()})" in check.message
 
 
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells who listens")
+def test_a_port_that_a_recording_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+
+    def ours(line: bytes) -> bool:
+        asked.append(line)
+        return True
+
+    monkeypatch.setattr(doctor, "_is_ours", ours)
+    with listener(lambda _: b"") as port:
+        check = check_port(Address("127.0.0.1", port))
+    assert (check.level, check.hint) == ("ok", "a second one needs another --port")
+    assert f"a recording of scimproxy runs on 127.0.0.1:{port} (pid {os.getpid()})" in check.message
+    assert asked == [Path("/proc/self/cmdline").read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("line", "ours"),
+    [
+        (b"/x/bin/python3\0/x/bin/scimproxy\0up\0http://127.0.0.1:1\0", True),
+        (b"python\0-m\0scimproxy\0up\0", True),
+        (b"/usr/bin/scimproxy\0up\0", True),
+        (b"python3\0server.py\0--beside\0--of\0scimproxy\0", False),
+        (b"nginx: master process\0", False),
+        (b"", False),
+    ],
+)
+def test_our_own_process_is_known_by_how_it_was_started(line: bytes, ours: bool) -> None:
+    assert doctor._is_ours(line) is ours
+
+
 def test_who_listens_is_not_known_everywhere(tmp_path: Path) -> None:
     assert port_owner(80, proc=tmp_path) is None
     assert port_owner(free_port()) is None
@@ -248,13 +279,26 @@ def test_a_damaged_database(tmp_path: Path) -> None:
     assert worst(checks).level == "fail"
 
 
-def test_a_locked_database(tmp_path: Path) -> None:
+def test_a_locked_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = recorded(tmp_path / "a.db")
+    monkeypatch.setattr("scimproxy.store.connecting.BUSY_MS", 10)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
         (check,) = check_database(path)
     assert check.level == "fail"
     assert "locked by another process" in check.message
+
+
+def test_looking_leaves_the_log_of_a_recording_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(recorded(path), isolation_level=None)) as other:
+        other.execute("PRAGMA wal_autocheckpoint = 0")
+        other.execute("UPDATE runs SET note = 'written'")
+        log = path.with_name("a.db-wal")
+        before = (path.read_bytes(), log.read_bytes())
+        assert worst(list(check_database(path))).level == "ok"
+        assert (path.read_bytes(), log.read_bytes()) == before
 
 
 def test_a_folder_that_is_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from scimproxy.errors import SyntaxProblem
 from scimproxy.exchange import Failure, Headers, Rewrite, Timings
-from scimproxy.query import BODY_CHARS, KINDS, TERMS, Query, Term, ascii_lower, fold, parse_query, searchable_text
-from scimproxy.scim.message import KINDS as MESSAGE_KINDS
+from scimproxy.query import BODY_CHARS, TERMS, Query, Term, ascii_lower, fold, parse_query, searchable_text
 from scimproxy.scim.message import operation_of
 
 USER = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "BJensen"}
@@ -125,6 +124,12 @@ def test_without_an_operation_nothing_about_it_is_true() -> None:
         ("op:creat", 3, "op: does not know 'creat'", "did you mean op:create ?"),
         ("op:patch,zzz", 3, "op: does not know 'zzz'", "create, read"),
         ("has:zzz", 4, "has: does not know 'zzz'", "failure"),
+        ("status:9xx", 7, "status: does not know '9xx'", "from 100 to 599"),
+        ("status:099", 7, "status: does not know '099'", "from 100 to 599"),
+        ("status:600", 7, "status: does not know '600'", "from 100 to 599"),
+        ("status:300-200", 7, "status: does not know '300-200'", "from 100 to 599"),
+        ("client:oktaa", 7, "client: does not know 'oktaa'", "did you mean client:okta ?"),
+        ("-client:zzzz", 8, "client: does not know 'zzzz'", "clients are scimproxy, okta-runscope, okta,"),
         ("run:x", 4, "run: does not know 'x'", "run:3"),
         ("run:99999999999999999999", 4, "run: does not know", "run:3"),
         ("slower:fast", 7, "slower: does not know 'fast'", "slower:500ms"),
@@ -144,12 +149,28 @@ def test_what_does_not_parse_is_told(text: str, position: int, message: str, hin
         assert hint in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(
+    ("text", "doubts"),
+    [
+        ("type:Uesr", ("type:uesr is unusual; did you mean type:User ?",)),
+        ("method:FOO", ("method:foo is unusual; usual are CONNECT, DELETE, GET,",)),
+        ("-method:PSOT,get", ("method:psot is unusual; did you mean method:POST ?",)),
+        ("type:User,Device method:POST bjensen op:list slower:2s", ()),
+    ],
+)
+def test_what_may_be_mistyped_is_doubted_and_not_refused(text: str, doubts: tuple[str, ...]) -> None:
+    query = parse_query(text)
+    assert len(query.doubts) == len(doubts)
+    for said, expected in zip(query.doubts, doubts, strict=True):
+        assert said.startswith(expected)
+    assert query.has_words == ("bjensen" in text)
+
+
 def test_every_term_is_documented_with_an_example_that_parses() -> None:
     for info in TERMS:
         (term,) = parse_query(info.example).terms
         assert term.name == info.name
         assert info.meaning and info.form
-    assert KINDS == MESSAGE_KINDS
 
 
 def test_the_text_holds_url_headers_and_the_beginning_of_bodies() -> None:

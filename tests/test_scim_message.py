@@ -5,12 +5,13 @@ import json
 from typing import Any
 
 import pytest
-from factories import exchange, request
+from factories import exchange, request, response
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scimproxy.exchange import Content, Exchange, Headers, Request, Response
-from scimproxy.scim.message import KINDS, Operation, operation_of
+from scimproxy.scim import KINDS
+from scimproxy.scim.message import Operation, operation_of
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
@@ -46,7 +47,7 @@ def bare(method: str, target: str, headers: dict[str, str] | None = None, body: 
             b"",
             b"",
             "list",
-            'List Users where userName eq "x" (page 1, 100)',
+            'List Users where userName eq "x" (from 1, 100 per page)',
         ),
         (
             "GET",
@@ -54,10 +55,10 @@ def bare(method: str, target: str, headers: dict[str, str] | None = None, body: 
             b"",
             b"",
             "list",
-            'List Users where userName eq "x" (page 3, 2)',
+            'List Users where userName eq "x" (from 5, 2 per page)',
         ),
-        ("GET", "/Users?startIndex=4&count=2", b"", b"", "list", "List Users (from 4, 2)"),
-        ("GET", "/Users?startIndex=-3&count=2", b"", b"", "list", "List Users (from -3, 2)"),
+        ("GET", "/Users?startIndex=4&count=2", b"", b"", "list", "List Users (from 4, 2 per page)"),
+        ("GET", "/Users?startIndex=-3&count=2", b"", b"", "list", "List Users (from -3, 2 per page)"),
         ("GET", "/Users?startIndex=5", b"", b"", "list", "List Users (from 5)"),
         ("GET", "/Users?startIndex=1", b"", b"", "list", "List Users"),
         ("GET", "/Users?count=0", b"", b"", "list", "List Users (count 0)"),
@@ -69,7 +70,7 @@ def bare(method: str, target: str, headers: dict[str, str] | None = None, body: 
             {"filter": 'a eq "b"', "count": 5},
             b"",
             "search",
-            'Search everything where a eq "b" (page 1, 5)',
+            'Search everything where a eq "b" (from 1, 5 per page)',
         ),
         ("POST", "/Users/.search", {"count": True}, b"", "search", "Search Users"),
         ("GET", "/Users/.search", b"", b"", "other", "GET /Users"),
@@ -118,7 +119,7 @@ def bare(method: str, target: str, headers: dict[str, str] | None = None, body: 
         ("GET", f"/Schemas/{USER}", b"", b"", "discovery", f"Read Schema {USER}"),
         ("GET", "/ResourceTypes/User", b"", {"name": "User"}, "discovery", "Read ResourceType User"),
         ("POST", "/ResourceTypes", b"", b"", "other", "POST /ResourceTypes"),
-        ("GET", "/Entitlements?count=1", b"", b"", "list", "List Entitlements (page 1, 1)"),
+        ("GET", "/Entitlements?count=1", b"", b"", "list", "List Entitlements (from 1, 1 per page)"),
         ("GET", "/Roles", b"", b"", "list", "List Roles"),
         ("HEAD", "/Users/7", b"", b"", "other", "HEAD /Users/7"),
         ("PUT", "/Users", b"", b"", "other", "PUT /Users"),
@@ -336,3 +337,19 @@ def test_never_raises(method: str, path: str, query: str, sent: bytes, got: byte
     answer = Response(200, content=Content.of(got))
     found = operation_of(Exchange(request=made, response=answer, started_at=0.0), base_path=base_path)
     assert found.summary and "\n" not in found.summary
+
+
+def test_what_scimproxy_answers_itself_makes_no_request_scim() -> None:
+    error = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"], "detail": "nothing here", "status": "404"}
+    answer = response(404, headers={"Content-Type": "application/scim+json"}, body=error)
+    own = operation_of(exchange(target="/favicon.ico", response=answer, origin="proxy"))
+    assert (own.is_scim, own.version, own.kind, own.detail) == (False, None, "other", "nothing here")
+    assert operation_of(exchange(target="/favicon.ico", response=answer)).is_scim
+    made = {
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "id": "7",
+        "userName": "ada",
+        "totalResults": 1,
+    }
+    read = operation_of(exchange(target="/scim/Users/5", answer=made, origin="proxy"))
+    assert (read.is_scim, read.summary, read.total_results) == (True, "Read User 5", None)

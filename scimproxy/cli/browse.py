@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scimproxy.cli.options import db_option, json_option, open_reader, resolve_run
+from scimproxy.cli.options import Number, db_option, json_option, open_reader, resolve_run
 
 if TYPE_CHECKING:
     from scimproxy.cli.terminal import Cell
@@ -23,7 +23,7 @@ _FOLLOW_S = 0.2
 
 @click.command("runs")
 @db_option
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many, the newest.")
+@click.option("--limit", default=50, show_default=True, type=Number(1), help="At most so many, the newest.")
 @json_option("runs")
 def runs_command(*, db: Path, limit: int, as_json: bool) -> None:
     """List the runs, the newest last.
@@ -69,7 +69,7 @@ def _run_cells(run: Run, *, with_lost: bool) -> list[Cell]:
 @db_option
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes in, until Ctrl-C.")
 @click.option("--filter", "text", metavar="FILTER", help="Only what fits; see `scimproxy help filters`.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many, the newest.")
+@click.option("--limit", default=100, show_default=True, type=Number(1), help="At most so many, the newest.")
 @json_option("exchanges")
 def log_command(run: str | None, *, db: Path, follow: bool, text: str | None, limit: int, as_json: bool) -> None:
     """List the exchanges of RUN: an id, a name, or `last` (the default)."""
@@ -87,6 +87,8 @@ def log_command(run: str | None, *, db: Path, follow: bool, text: str | None, li
         _print_rows(rows, as_json=as_json)
         if follow:
             # Following a named run ends with Ctrl-C only: it may be continued by nobody, and that is fine.
+            if not rows:
+                _explain(query)
             shown = _follow(reader, chosen.id, after, query)
             try:
                 _print_rows(shown, as_json=as_json)
@@ -95,6 +97,7 @@ def log_command(run: str | None, *, db: Path, follow: bool, text: str | None, li
         elif not rows:
             said = "fits the filter" if text else "was recorded"
             click.echo(f"Nothing {said} in run {chosen.id} ({chosen.name}).", err=True)
+            _explain(query)
         elif len(rows) == limit and not as_json and (chosen.exchange_count or 0) > limit:
             click.echo(f"The newest {limit} of {chosen.exchange_count:,}; --limit shows more.", err=True)
 
@@ -103,12 +106,13 @@ def log_command(run: str | None, *, db: Path, follow: bool, text: str | None, li
 @click.argument("text", nargs=-1, required=True)
 @db_option
 @click.option("--run", help="Only in this run: an id, a name, or `last`.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="At most so many, the newest.")
+@click.option("--limit", default=100, show_default=True, type=Number(1), help="At most so many, the newest.")
 @json_option("exchanges")
 def search_command(text: tuple[str, ...], *, db: Path, run: str | None, limit: int, as_json: bool) -> None:
     """Find TEXT in URLs, headers and decoded bodies of every run.
 
-    TEXT may hold terms of the filter language; see `scimproxy help filters`.
+    Of each body the first 65,536 characters are searched. TEXT may hold terms of the filter
+    language; see `scimproxy help filters`.
     """
     from scimproxy.cli.terminal import Indexing
     from scimproxy.query import parse_query
@@ -117,11 +121,26 @@ def search_command(text: tuple[str, ...], *, db: Path, run: str | None, limit: i
     with open_reader(db) as reader:
         run_id = None if run is None else resolve_run(reader, run).id
         reader.working = working = Indexing()
-        rows = list(reader.search(query, run_id=run_id, limit=limit))[::-1]
+        found = list(reader.search(query, run_id=run_id, limit=limit + 1))
         working.end()
-    _print_rows(rows, as_json=as_json)
-    if not rows:
+    _print_rows(found[:limit][::-1], as_json=as_json)
+    if not found:
         click.echo("Nothing found.", err=True)
+        _explain(query)
+    elif len(found) > limit:
+        click.echo(f"The newest {limit:,} of more; --limit shows more.", err=True)
+
+
+def _explain(query: Query | None) -> None:
+    """Say on stderr what may be the reason that nothing was found."""
+    from scimproxy.query import BODY_CHARS
+
+    if query is None:
+        return
+    if query.has_words:
+        click.echo(f"Of each body the first {BODY_CHARS:,} characters are searched.", err=True)
+    for doubt in query.doubts:
+        click.echo(f"  Hint: {doubt}", err=True)
 
 
 def _print_rows(rows: Iterable[Row], *, as_json: bool) -> None:

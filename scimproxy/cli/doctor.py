@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scimproxy.cli.options import db_option, json_option
+from scimproxy.cli.options import Number, db_option, json_option
 
 __all__ = ["doctor_command"]
 
@@ -16,7 +16,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.command("doctor")
 @click.argument("target", required=False)
 @db_option
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="The port of `up`.")
+@click.option("--port", default=8080, show_default=True, type=Number(1, 65535), help="The port of `up`.")
 @click.option("--listen-host", default="127.0.0.1", show_default=True, help="The address of `up`.")
 @click.option("--token", envvar="SCIMPROXY_TOKEN", help="Bearer token for TARGET. Better: SCIMPROXY_TOKEN.")
 @json_option("checks")

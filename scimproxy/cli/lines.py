@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from scimproxy.cli.terminal import clock, duration, fit, safe, status_colour, terminal_width
+from scimproxy.cli.terminal import clock, duration, fit, safe, status_colour, terminal_width, width_of
 from scimproxy.exchange import Run
 from scimproxy.store import Row
 
@@ -20,6 +20,7 @@ _CLIENT_WIDTH = 13
 _STATUS_WIDTH = 5
 _TIME_WIDTH = 7
 _ID_WIDTH = 5
+_LEAST_NAME = 4
 
 
 def iso(at: float | None) -> str | None:
@@ -45,12 +46,26 @@ def exchange_line(row: Row) -> str:
     """Return an exchange as one line, as wide as the terminal: time, id, client, what it is, outcome, duration."""
     word, colour = outcome(row)
     room = terminal_width() - (8 + _ID_WIDTH + _CLIENT_WIDTH + _STATUS_WIDTH + _TIME_WIDTH + 7)
-    summary = fit(safe(row.summary), max(room, 12))
+    summary = fit(_short_name(row, max(room, 12)), max(room, 12))
     taken = "" if row.state == "pending" else duration(row.total_ms)
     return (
         f"{clock(row.started_at)}  {row.id:>{_ID_WIDTH}}  {fit(safe(row.client or '-'), _CLIENT_WIDTH)} "
         f"{summary} {click.style(f'{word:>{_STATUS_WIDTH}}', fg=colour)} {taken:>{_TIME_WIDTH}}"
     )
+
+
+def _short_name(row: Row, room: int) -> str:
+    """Return the summary; where a PATCH's is too long, name and type give way: what it changes matters more."""
+    summary = safe(row.summary)
+    name = safe(row.resource_name or row.resource_id or "")
+    if width_of(summary) <= room or row.kind != "patch" or f" {name}:" not in summary:
+        return summary
+    before, _, after = summary.partition(f" {name}:")
+    least = min(_LEAST_NAME, width_of(name))
+    if width_of(f"{before} :{after}") + least > room:
+        before = before.partition(" ")[0]
+    left = room - width_of(f"{before} :{after}")
+    return f"{before} {fit(name, min(width_of(name), max(least, left))).rstrip()}:{after}"
 
 
 def exchange_json(row: Row) -> dict[str, Any]:

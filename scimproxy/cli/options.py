@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scimproxy.exchange import Run
     from scimproxy.store import Reader
 
-__all__ = ["DEFAULT_DB", "SIZE", "db_option", "json_option", "open_reader", "resolve_run"]
+__all__ = ["DEFAULT_DB", "SIZE", "Number", "db_option", "json_option", "open_reader", "resolve_run"]
 
 DEFAULT_DB = Path("recordings/scimproxy.db")
 
@@ -43,6 +43,16 @@ class Size(click.ParamType[int]):
 
 
 SIZE = Size()
+
+
+class Number(click.IntRange):
+    """A whole number within limits; what is none is told in plain words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's signature
+        """Return the number."""
+        if isinstance(value, str) and not re.fullmatch(r"\s*[+-]?\d+\s*", value, re.ASCII):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def db_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scimproxy.cli.options import SIZE, db_option, json_option
+from scimproxy.cli.options import SIZE, Number, db_option, json_option
 from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _LISTED = 20
 @click.command("prune")
 @db_option
 @click.option("--keep-days", type=click.FloatRange(0), metavar="DAYS", help="Delete runs that ended before that.")
-@click.option("--keep-runs", type=click.IntRange(0), metavar="N", help="Delete all but the newest N runs.")
+@click.option("--keep-runs", type=Number(0), metavar="N", help="Delete all but the newest N runs.")
 @click.option("--max-size", type=SIZE, help="Delete the oldest runs until the file is this small, like 500M.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

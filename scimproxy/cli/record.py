@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scimproxy.cli.group import INTERRUPTED
-from scimproxy.cli.options import SIZE, db_option, json_option
+from scimproxy.cli.options import SIZE, Number, db_option, json_option
 from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @click.command("up", no_args_is_help=True)
 @click.argument("target")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Listen here; 0: any.")
+@click.option("--port", default=8080, show_default=True, type=Number(0, 65535), help="Listen here; 0: any.")
 @click.option("--listen-host", default="127.0.0.1", show_default=True, help="A loopback address to listen on.")
 @db_option
 @click.option("--name", help="Name of the run.  [default: host and port of TARGET]")
@@ -191,7 +191,7 @@ class Printer:
             click.echo(f"  {name:<10}{value}", err=True)
         click.echo(err=True)
         if public is None:
-            click.echo(f"  Tunnel:   ngrok http {ready.listen.port}", err=True)
+            click.echo(f"  Tunnel    ngrok http {ready.listen.port}", err=True)
             click.echo("  and paste the https URL that it shows, with the path, as", err=True)
             public = f"https://YOUR-TUNNEL{options.engine.public_base}"
         click.echo("    Okta      SCIM connector base URL", err=True)
@@ -208,7 +208,8 @@ class Printer:
                 f"{marked} aborted",
             )
         click.echo(err=True)
-        click.echo("  Ctrl-C stops in order; `scimproxy log --follow` shows this in another terminal.", err=True)
+        follow = f"scimproxy log {ready.run.id} --follow"
+        click.echo(f"  Ctrl-C stops in order; `{follow}` shows this in another terminal.", err=True)
         click.echo(err=True)
 
     def _line(self, row: Row) -> None:
@@ -277,8 +278,10 @@ class Printer:
                     "run_id": event.run_id,
                     "reason": event.reason,
                     "exchanges": event.exchanges,
+                    "outcomes": event.outcomes,
                     "failures": event.failures,
                     "lost": event.lost,
+                    "lost_reasons": event.lost_reasons,
                     "seconds": round(event.seconds, 3),
                 }
             )

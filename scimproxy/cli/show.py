@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scimproxy.cli.options import db_option, json_option, open_reader
+from scimproxy.cli.options import Number, db_option, json_option, open_reader
 from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _BAR = 30
 
 
 @click.command("show")
-@click.argument("exchange", metavar="EXCHANGE", type=click.IntRange(1, 2**63 - 1))
+@click.argument("exchange", metavar="EXCHANGE", type=Number(1, 2**63 - 1))
 @db_option
 @click.option("--raw", is_flag=True, help="Print the messages as they travelled, byte for byte.")
 @click.option("--whole", is_flag=True, help="Do not cut long bodies.")

@@ -105,7 +105,7 @@ def duration(ms: float | None) -> str:
         return "-"
     if ms < 9.95:
         return f"{ms:.1f} ms"
-    if ms < 9_999.5:
+    if ms < 1_999.5:
         return f"{ms:.0f} ms"
     if ms < 120_000:
         return f"{ms / 1000:.1f} s"

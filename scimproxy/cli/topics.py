@@ -12,7 +12,7 @@ __all__ = ["TOPICS", "help_command"]
 
 
 def _filters() -> str:
-    from scimproxy.query import TERMS
+    from scimproxy.query import BODY_CHARS, TERMS
 
     lines = [
         "The filter language, for `log --filter` and `search`.",
@@ -24,7 +24,12 @@ def _filters() -> str:
     for term in TERMS:
         lines.append(click.wrap_text(f"{term.name}:{term.form}", 78, "  ", "      "))
         lines.append(f"      {term.meaning}; like {term.example}")
-    lines += ['  TEXT, "SOME TEXT"', "      URL, headers or decoded bodies hold this text; like bjensen"]
+    lines += [
+        '  TEXT, "SOME TEXT"',
+        "      URL, headers or decoded bodies hold this text; like bjensen",
+        "",
+        f"Of each body the first {BODY_CHARS:,} characters are searched.",
+    ]
     return "\n".join(lines)
 
 

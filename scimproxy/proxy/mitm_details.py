@@ -6,11 +6,9 @@ None. Only `mitm`, `mitm_layers` and this module import mitmproxy, and only when
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Literal, cast
 
 import certifi
@@ -23,10 +21,11 @@ from OpenSSL import SSL
 from scimproxy.errors import EngineError
 from scimproxy.exchange import Certificate, Connection, Failure, Tls
 from scimproxy.proxy import answers
+from scimproxy.proxy.certificates import certificate
 from scimproxy.proxy.engine import EngineOptions
 from scimproxy.proxy.passage import Link
 
-__all__ = ["Note", "certificate", "tls_connection", "tls_context", "tls_failure"]
+__all__ = ["Note", "tls_connection", "tls_context", "tls_failure"]
 
 
 @dataclass(slots=True, eq=False)
@@ -96,7 +95,7 @@ class Note:
             cipher=self.conn.cipher,
             alpn=self.conn.alpn.decode("latin-1") if self.conn.alpn else None,
             sni=None if self.conn.sni is None or _is_address(self.conn.sni) else self.conn.sni,
-            chain=tuple(certificate(one) for one in chain),
+            chain=tuple(_certificate(one) for one in chain),
         )
         if self.conn.tls_established:
             self._tls = tls
@@ -112,27 +111,8 @@ def _is_address(name: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=64)
-def certificate(cert: x509.Certificate) -> Certificate:
-    """Return what a person asks about a certificate."""
-    der = cert.public_bytes(Encoding.DER)
-    return Certificate(
-        sha256=hashlib.sha256(der).hexdigest(),
-        subject=cert.subject.rfc4514_string(),
-        issuer=cert.issuer.rfc4514_string(),
-        names=_names(cert),
-        not_before_at=cert.not_valid_before_utc.timestamp(),
-        not_after_at=cert.not_valid_after_utc.timestamp(),
-        der=der,
-    )
-
-
-def _names(cert: x509.Certificate) -> tuple[str, ...]:
-    try:
-        names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        return ()
-    return tuple(str(name.value) for name in names)
+def _certificate(cert: x509.Certificate) -> Certificate:
+    return certificate(cert.public_bytes(Encoding.DER))
 
 
 # -- TLS to the upstream ------------------------------------------------------------------------------------------
@@ -202,11 +182,11 @@ def _expect_host(ssl_conn: SSL.Connection, host: str) -> None:
 def tls_failure(note: Note, options: EngineOptions) -> Failure:
     """Return the failed handshake in words, with what the certificate says where one came."""
     problem = note.conn.error or "the connection was closed during the handshake"
-    leaf = note.seen_certificates[0] if note.seen_certificates else None
-    until = datetime.fromtimestamp(certificate(leaf).not_after_at, tz=UTC) if leaf is not None else None
+    leaf = _certificate(note.seen_certificates[0]) if note.seen_certificates else None
+    until = datetime.fromtimestamp(leaf.not_after_at, tz=UTC) if leaf is not None else None
     return answers.tls(
         options.target,
         problem,
-        names=certificate(leaf).names if leaf is not None else (),
+        names=leaf.names if leaf is not None else (),
         until=until.strftime("%Y-%m-%d %H:%M UTC") if until is not None else None,
     )

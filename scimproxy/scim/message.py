@@ -10,20 +10,17 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 from urllib.parse import unquote, unquote_plus
 
 from scimproxy.decode import charset_of, decode, text_of
 from scimproxy.errors import SyntaxProblem
 from scimproxy.exchange import Content, Exchange, Headers, Request
+from scimproxy.scim import Kind
 from scimproxy.scim.changes import changes_of, clean, get, hide_passwords, phrase
 from scimproxy.scim.filters import parse_filter
 
-__all__ = ["KINDS", "Operation", "operation_of"]
-
-Kind = Literal["create", "read", "list", "search", "replace", "patch", "delete", "bulk", "discovery", "me", "other"]
-KINDS: tuple[str, ...] = get_args(Kind)
-"""The words for `Operation.kind`, and for `op:` of the query language."""
+__all__ = ["Operation", "operation_of"]
 
 _BODY_LIMIT = 1024 * 1024
 _QUERY_LIMIT = 16_384
@@ -94,7 +91,9 @@ def operation_of(exchange: Exchange, *, base_path: str | None = None) -> Operati
     """Return what the exchange is; `base_path` is where the server's SCIM root is known to be. Never raises."""
     request = exchange.request
     sent = _body(request.content, request.headers)
-    got = _body(exchange.response.content, exchange.response.headers) if exchange.response else None
+    answer = _body(exchange.response.content, exchange.response.headers) if exchange.response else None
+    # What scimproxy answers itself says something of the error, and nothing of what was asked for.
+    got = None if exchange.origin == "proxy" else answer
     path = _path(request)
     place = _place(path, base_path)
     version = _version(exchange, path, place, sent, got)
@@ -103,7 +102,7 @@ def operation_of(exchange: Exchange, *, base_path: str | None = None) -> Operati
     method = _method(request)
     if place is None:
         shown = f"{clean(method, 20)} {clean(path, _SUMMARY_CHARS - 30)}"
-        return Operation(summary=shown, is_scim=version is not None, version=version, **_error(got))
+        return Operation(summary=shown, is_scim=version is not None, version=version, **_error(answer))
     kind = _kind(method, place)
     made = Operation(
         kind=kind,
@@ -115,7 +114,7 @@ def operation_of(exchange: Exchange, *, base_path: str | None = None) -> Operati
         operation_count=_operation_count(sent) if kind == "bulk" else None,
         changes=changes_of(sent) if method == "PATCH" and kind in {"patch", "me"} else (),
         total_results=_number(get(got, "totalResults")),
-        **_error(got),
+        **_error(answer),
         **_query(request, sent, kind),
     )
     made = replace(made, resource_id=_resource_id(place, kind, got), resource_name=_name(made, sent, got))
@@ -214,7 +213,8 @@ def _version(
             return "1.1"
     if get(got, "Errors") is not None and place is not None:
         return "1.1"
-    messages = (exchange.request, *((exchange.response,) if exchange.response else ()))
+    answered = exchange.response is not None and exchange.origin != "proxy"
+    messages = (exchange.request, *((exchange.response,) if answered and exchange.response else ()))
     if any("application/scim+json" in (message.headers.get("content-type") or "").lower() for message in messages):
         return "2.0"
     if place is None:
@@ -366,9 +366,7 @@ def _page(made: Operation) -> str:
         return "" if made.start_index in {None, 1} else f" (from {made.start_index})"
     if made.count <= 0:
         return f" (count {made.count})"
-    first = made.start_index or 1
-    page, off = divmod(first - 1, made.count)
-    return f" (from {first}, {made.count})" if off or first < 1 else f" (page {page + 1}, {made.count})"
+    return f" (from {1 if made.start_index is None else made.start_index}, {made.count} per page)"
 
 
 def _summary(made: Operation, method: str) -> str:

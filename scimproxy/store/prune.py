@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from scimproxy.store import derive
-from scimproxy.store.connecting import connect_upkeep, connect_writer, translated
+from scimproxy.store.connecting import connect_reader, connect_upkeep, connect_writer, translated
 from scimproxy.store.loading import Loader
 from scimproxy.store.process import is_alive
 from scimproxy.store.rows import from_iso
@@ -77,8 +77,10 @@ def prune(
         StoreError: or a child: the database cannot be read or written.
     """
     path = Path(path)
-    connect_writer(path, durable=False, create=False).close()  # the newest schema, and all its refusals
-    with translated(path), contextlib.closing(connect_upkeep(path)) as conn:
+    if not dry_run:
+        connect_writer(path, durable=False, create=False).close()  # the newest schema, and all its refusals
+    opened = connect_reader(path) if dry_run else None
+    with translated(path), contextlib.closing(opened or connect_upkeep(path)) as conn:
         before = _size(conn)
         chosen = _choose(_weigh(conn), now=now, keep_days=keep_days, keep_runs=keep_runs, max_size=max_size)
         # Pages that are free already go with the first prune that removes something.

@@ -21,7 +21,7 @@ SCHEMA_VERSION = 2
 OLDEST_READABLE = 1
 """A reader, which may not change the file, understands files from this version on: later ones only add tables."""
 
-DERIVE_VERSION = 1
+DERIVE_VERSION = 2
 """Raise when derive.py makes other rows or another search text of the same exchange: then all are made again."""
 
 _FIRST = (
