@@ -127,5 +127,8 @@ def taken(step: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
 
 def groups_are_listed(answer: Answer, *, may_be_none: bool) -> bool:
     """What the script after `/Groups` comes to: 1.1 wants a group, 2.0 takes an empty list (and a count of no groups)."""
-    document = json.loads(answer.body)
+    try:
+        document = json.loads(answer.body)
+    except ValueError:
+        return False
     return may_be_none or (document.get("totalResults", 0) >= 1 and isinstance(document.get("Resources"), list))
