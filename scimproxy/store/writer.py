@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
+import shutil
 import sqlite3
 import threading
 import time
@@ -495,8 +495,7 @@ class Store:
     def _probe(self) -> None:
         """Find out whether the database can be written again after an error."""
         try:
-            space = os.statvfs(self.path.parent)
-            if space.f_bavail * space.f_frsize < _NEEDED:
+            if shutil.disk_usage(self.path.parent).free < _NEEDED:
                 return
             self._begin()
             self._conn.execute("REPLACE INTO progress VALUES ('probe', ?)", (int(time.time()),))
