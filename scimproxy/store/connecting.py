@@ -2,7 +2,8 @@
 
 Two rules. No `sqlite3.Error` leaves the package: whoever runs SQL does it inside `translated(path)`. And nobody but
 SQLite opens an existing database file: closing any descriptor of a file drops all POSIX locks that the process holds
-on it, and another process that writes then would take the WAL away under a recorder (sqlite.org/howtocorrupt.html 2.2).
+on it, and another process that writes then would take the WAL away under a recorder (SQLite's "How To Corrupt An
+SQLite Database File", section 2.2).
 """
 
 from __future__ import annotations
