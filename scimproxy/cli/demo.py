@@ -1,12 +1,14 @@
-"""`scimproxy demo`: an embedded SCIM server, the recorder before it, and a short session of our own client.
+"""`scimproxy demo`: an embedded SCIM server, the recorder before it, a short session of our own client, a suite.
 
 One rule: nothing in it is pretended: the session goes over real sockets through the same recorder that `up` runs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from scimproxy import __version__
 from scimproxy.cli.group import INTERRUPTED
 from scimproxy.cli.options import db_option, json_option
 from scimproxy.cli.record import Printer, notice
-from scimproxy.errors import UsageError
+from scimproxy.errors import ScimproxyError, UsageError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -29,6 +31,8 @@ __all__ = ["demo_command"]
 _USER_URN = "urn:ietf:params:scim:schemas:core:2.0:User"
 _PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 _NAME = "aturing@example.com"
+_TELLING_S = 5.0
+"""How long to wait until the session is told; a terminal that does not read is not waited for."""
 
 
 @click.command("demo")
@@ -41,10 +45,11 @@ _NAME = "aturing@example.com"
 def demo_command(
     *, db: Path, port: int, keep: bool, defects: tuple[str, ...], list_defects: bool, as_json: bool
 ) -> None:
-    """See it work: a SCIM server, the recorder before it, and a client that uses it.
+    """See it work: a SCIM server, the recorder before it, a client that uses it, and a suite that checks it.
 
-    The client creates, reads, changes and deletes a user through the recorder; everything is in the
-    database afterwards. With --defect the server misbehaves like some real ones do.
+    The client creates, reads, changes and deletes a user through the recorder; then the bundled suite
+    scim2-spec runs. Everything is in the database afterwards. With --defect the server misbehaves like
+    some real ones do, and the suite says what is wrong. The server speaks SCIM 1.1 as well, at /scim/v1.
     """
     if list_defects:
         _list_defects(as_json=as_json)
@@ -107,14 +112,18 @@ async def _play(db: Path, port: int, *, keep: bool, defects: tuple[str, ...], as
         loop = asyncio.get_running_loop()
         listening: asyncio.Future[str] = loop.create_future()
         stop = Stop()
+        check = _Check(db, server.token, as_json=as_json)
 
         def tell(event: Event) -> None:
+            if check.hides(event):
+                loop.call_soon_threadsafe(check.seen.set)
+                return
             printer(event)
             if isinstance(event, Ready):
                 loop.call_soon_threadsafe(listening.set_result, event.url)
 
         recording = asyncio.create_task(record(options, tell, stop))
-        session = asyncio.create_task(_session(listening, server.token, stop, keep=keep))
+        session = asyncio.create_task(_session(listening, server.token, stop, check, keep=keep))
         try:
             return await recording
         finally:
@@ -140,7 +149,7 @@ def _banner(url: str, database: str) -> None:
     click.echo("\nNow a client talks to the server through the recorder:\n", err=True)
 
 
-async def _session(listening: Any, token: str, stop: Stop, *, keep: bool) -> None:  # noqa: ANN401 - a future
+async def _session(listening: Any, token: str, stop: Stop, check: _Check, *, keep: bool) -> None:  # noqa: ANN401 - a future
     """Use the server through the recorder, then end the recording (or leave it running)."""
     import aiohttp
 
@@ -152,10 +161,76 @@ async def _session(listening: Any, token: str, stop: Stop, *, keep: bool) -> Non
     }
     async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=30)) as http:
         await _Client(http, url).walk()
+    await check.run(url)
     if keep:
         notice("note", "the session is over; the recorder and the server go on until Ctrl-C")
     else:
         stop("the session is over")
+
+
+class _Check:
+    """The suite after the session. Its exchanges are recorded like all others, but a person is not shown each."""
+
+    def __init__(self, db: Path, token: str, *, as_json: bool) -> None:
+        import asyncio
+
+        self.seen = asyncio.Event()
+        self._db = db
+        self._token = token
+        self._as_json = as_json
+        self._began: float | None = None
+        self._ended: float | None = None
+
+    def hides(self, event: Event) -> bool:
+        """Whether the event is an exchange of the suite, and its reader a person."""
+        from scimproxy.app import Seen
+
+        if self._as_json or self._began is None or not isinstance(event, Seen):
+            return False
+        return event.row.started_at >= self._began and (self._ended is None or event.row.started_at < self._ended)
+
+    async def run(self, url: str) -> None:
+        """Run the suite and say how it came out."""
+        import asyncio
+
+        from scimproxy.cli.demo_suite import SUITE, DemoSuite, print_result, suite_event
+        from scimproxy.cli.run import _progress
+        from scimproxy.cli.terminal import echo_json
+
+        self._began = time.time()
+        moves: list[Callable[[], None]] = []
+        waiting = 0
+
+        def moved() -> None:
+            nonlocal waiting
+            waiting += 1
+            for move in moves:
+                move()
+
+        suite = DemoSuite(self._db, url, self._token, moved)
+        running = asyncio.create_task(suite.run())
+        told = asyncio.create_task(self.seen.wait())
+        try:
+            if self._as_json:
+                echo_json(suite_event(await running))
+                return
+            # The first exchange of the suite comes to be told when all of the session have been.
+            await asyncio.wait({running, told}, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(told, _TELLING_S)
+            click.echo(f"\nNow the suite {SUITE} checks the server, through the recorder:", err=True)
+            with _progress(suite.options) as progress:
+                if progress is not None:
+                    moves.append(lambda: progress.update(0, completed=waiting))
+                result = await running
+            print_result(result, self._db)
+        except ScimproxyError as exc:
+            notice("warning", f"the suite could not be run: {exc.message}", exc.hint)
+        finally:
+            told.cancel()
+            running.cancel()
+            await asyncio.gather(running, told, return_exceptions=True)
+            self._ended = time.time()
 
 
 class _Client:
@@ -221,6 +296,7 @@ def _what_next(stopped: Stopped) -> None:
     click.echo("\nTry next:", err=True)
     for command, what in (
         (f"scimproxy log {stopped.run_id}", "the exchanges again"),
+        ("scimproxy results", "every step of the suite, with its assertions"),
         ("scimproxy show ID", "one of them, with headers, connection, timings"),
         ("scimproxy search Turing", "everything that holds a text"),
         (f"scimproxy export {stopped.run_id} --format curl", "the same requests as commands"),
