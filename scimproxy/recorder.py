@@ -78,6 +78,15 @@ class Secrets:
         return f"Secrets({len(self._known)} kept)"
 
 
+_BIG = 256 * 1024
+
+
+def _is_big(exchange: Exchange) -> bool:
+    """Whether the contents of an exchange are worth a thread."""
+    answer = exchange.response
+    return len(exchange.request.content.data) + (len(answer.content.data) if answer is not None else 0) > _BIG
+
+
 class Recorder:
     """Records what an engine saw; made inside the event loop that the engine runs in.
 
@@ -137,7 +146,26 @@ class Recorder:
             self.lost(str(error))  # without trying: a locked database would hold up every answer for seconds
             self._loop.call_soon(done, None)
             return
+        if _is_big(exchange) and not self._keep_secrets:
+            # Looking for secrets in megabytes takes a while: not in the event loop.
+            cleaning = self._loop.run_in_executor(None, redact, exchange)
+            cleaning.add_done_callback(functools.partial(self._submit_cleaned, done))
+            return
         self._store.submit_then(self._clean(exchange), functools.partial(self._ended, done))
+
+    def _submit_cleaned(
+        self,
+        done: Callable[[ScimproxyError | None], None],
+        cleaning: asyncio.Future[tuple[Exchange, dict[str, str]]],
+    ) -> None:
+        try:
+            clean, secrets = cleaning.result()
+        except Exception as exc:  # noqa: BLE001 - our own fault: what may hold secrets is not stored, and that is said
+            _log.exception("an exchange could not be cleaned of secrets")
+            self._ended(done, exc)
+            return
+        self.secrets.add(secrets)
+        self._store.submit_then(clean, functools.partial(self._ended, done))
 
     def pending(self, exchange: Exchange) -> None:
         """Announce an exchange in flight."""

@@ -9,6 +9,7 @@ Pure; the recorder and the importers call it before the store. Bodies are `secre
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable
@@ -18,8 +19,23 @@ from typing import Any
 from urllib.parse import quote, unquote, unquote_plus
 
 from scimproxy.decode import charset_of, decode
-from scimproxy.exchange import SECRET_HEADERS, Content, Exchange, Headers, Request, Response, fingerprint
-from scimproxy.secret_bodies import Keep, edited, is_fingerprint, mentions, suspicious, without_comparisons
+from scimproxy.echoes import Echo, echo_of
+from scimproxy.exchange import SECRET_HEADERS, Content, Exchange, Headers, Request, Response
+from scimproxy.secret_bodies import (
+    JWT_BEGIN,
+    SECRET_MEMBERS,
+    SECRET_TEXTS,
+    Keep,
+    edited,
+    hints,
+    is_fingerprint,
+    mentions,
+    plain_name,
+    suspicious,
+    without_comparisons,
+    without_jwts,
+    without_jwts_in_text,
+)
 
 __all__ = ["SECRET_PARAMETERS", "redact", "redact_content", "redact_headers", "redact_target"]
 
@@ -58,13 +74,30 @@ SECRET_PARAMETERS = frozenset(
 )
 """Lower-case names of query and form parameters whose values are credentials."""
 
+_BINARY = ("application/octet-stream", "application/pdf", "application/zip", "audio/", "font/", "image/", "video/")
 _DECODED_LIMIT = 64 * 1024 * 1024
 _BOMB_KEPT = 1024 * 1024
 _ECHO_CHARS = 8
+_NAMES = frozenset({"password", "username", "displayname", "familyname", "givenname", "resources"})
 
 _SECRET_NAME = re.compile(
-    r"(?:^|[-_])(?:token|secret|password|passwd|api-?key|authorization|credentials?)$", re.IGNORECASE
+    r"(?:^|[-_.])(?:(?:auth|access)?token|secret|password|passwd|pwd|jwt|assertion|session[-_]?id|authorization"
+    r"|credentials?|(?:access|account|api|functions|secret|subscription)[-_]?key)$",
+    re.IGNORECASE,
 )
+_SECRET_HEADER = re.compile(r"(?:^|[-_.])(?:[a-z]*key|auth|authentication|cert|certificate|session)$")
+_OPEN_KEYS = frozenset(
+    {"cache-key", "idempotency-key", "partition-key", "public-key", "routing-key", "sec-websocket-key", "sort-key"}
+    | {"surrogate-key"}
+)
+"""Header fields whose keys are no secrets, without `x-`."""
+_SCHEMES = frozenset(
+    {"apikey", "aws4-hmac-sha256", "basic", "bearer", "digest", "dpop", "genie", "gnap", "hawk", "hmac", "hoba"}
+    | {"jwt", "key", "mac", "mutual", "negotiate", "ntlm", "oauth", "privatetoken", "scram-sha-1", "scram-sha-256"}
+    | {"sharedaccesssignature", "sharedkey", "splunk", "ssws", "token", "vapid"}
+)
+"""Lower-case words that name an authentication scheme (the IANA registry, and what is met beside it)."""
+_FORM = re.compile(rb"\s{0,100}[\w.%\[\]$-]{1,200}=")
 _PAIR = re.compile(r"(?<=[?&;#])([^=&;#?\s]{1,100})=([^&#]*)")
 _PAIR_IN_TEXT = re.compile(r"(?<=[?&;#])([^=&;#?\s]{1,100})=([^&#\s>]*)")
 # Each parameter name above holds one of these; a test compares them.
@@ -96,8 +129,8 @@ def redact(exchange: Exchange) -> tuple[Exchange, dict[str, str]]:
     request = _request(exchange.request, keep)
     response = exchange.response
     if response is not None:
-        response = _response(response, keep, _echoes(found))
-    rest = _rest(exchange, keep, found)
+        response = _response(response, keep, _echoes(keep))
+    rest = _rest(exchange, keep)
     untouched = request is exchange.request and response is exchange.response
     if untouched and all(value == getattr(exchange, name) for name, value in rest.items()):
         return exchange, found
@@ -135,7 +168,7 @@ def _request(request: Request, keep: Keep) -> Request:
     return Request(request.method, target, request.http_version, headers, content, trailers, request.wire_bytes)
 
 
-def _response(response: Response, keep: Keep, echoes: tuple[str, ...]) -> Response:
+def _response(response: Response, keep: Keep, echoes: tuple[Echo, ...]) -> Response:
     headers = _without_echoes(redact_headers(response.headers, keep), echoes)
     content = redact_content(response.content, response.headers, keep, echoes)
     trailers = response.trailers if response.trailers is None else redact_headers(response.trailers, keep)
@@ -144,20 +177,35 @@ def _response(response: Response, keep: Keep, echoes: tuple[str, ...]) -> Respon
     return replace(response, headers=headers, content=content, trailers=trailers)
 
 
-def _echoes(found: dict[str, str]) -> tuple[str, ...]:
-    """Return the secrets that an answer may repeat; what could be an ordinary word is left alone."""
-    return tuple(secret for secret in found.values() if len(secret) >= _ECHO_CHARS and not secret.isalpha())
+def _echoes(keep: Keep) -> tuple[Echo, ...]:
+    """Return the secrets that an answer may repeat: those of at least 8 characters.
+
+    Left alone are the names of SCIM attributes (the password "password"), and words made of letters only where their
+    place is a vague one (a cookie, `code`, `key`): they would take ordinary words out of answers.
+    """
+    words = keep.words
+    return tuple(
+        [
+            echo_of(secret)
+            for mark, secret in keep.found.items()
+            if len(secret) >= _ECHO_CHARS and not (secret.isalpha() and (mark in words or secret.lower() in _NAMES))
+        ]
+    )
 
 
-def _without_echoes(headers: Headers, echoes: tuple[str, ...]) -> Headers:
-    if not any(echo in value for echo in echoes for _, value in headers):
+def _without_echoes(headers: Headers, echoes: tuple[Echo, ...]) -> Headers:
+    if not echoes or not headers:
         return headers
-    return Headers((name, _replaced(value, echoes)) for name, value in headers)
+    values = "\n".join([value for _, value in headers.pairs])
+    if not any(echo.near(values) for echo in echoes):
+        return headers
+    pairs = tuple((name, _replaced(value, echoes)) for name, value in headers)
+    return headers if pairs == headers.pairs else Headers(pairs)
 
 
-def _replaced(text: str, echoes: tuple[str, ...]) -> str:
+def _replaced(text: str, echoes: tuple[Echo, ...]) -> str:
     for echo in echoes:
-        text = text.replace(echo, fingerprint(echo))
+        text = echo.taken_from_text(text)
     return text
 
 
@@ -165,7 +213,7 @@ def _replaced(text: str, echoes: tuple[str, ...]) -> str:
 
 
 _MOST_KNOWN = 256
-_known: dict[int, tuple[Headers, Headers, dict[str, str]]] = {}
+_known: dict[int, tuple[Headers, Headers, Keep]] = {}
 
 
 def redact_headers(headers: Headers, keep: Keep) -> Headers:
@@ -176,12 +224,13 @@ def redact_headers(headers: Headers, keep: Keep) -> Headers:
     """
     known = _known.get(id(headers))
     if known is None or known[0] is not headers:
-        own: dict[str, str] = {}
-        known = (headers, _headers(headers, Keep(own)), own)
+        own = Keep({})
+        known = (headers, _headers(headers, own), own)
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
         _known[id(headers)] = known
-    keep.found.update(known[2])
+    if known[2].found:
+        keep.take(known[2])
     return known[1]
 
 
@@ -193,6 +242,8 @@ def _headers(headers: Headers, keep: Keep) -> Headers:
             safe = work(value, keep)
         elif ("=" in value and ("?" in value or "#" in value)) or ("@" in value and "//" in value):
             safe = _url_text(value, keep)
+        elif JWT_BEGIN in value:
+            safe = without_jwts_in_text(value, keep)
         else:
             continue
         if safe != value:
@@ -214,6 +265,8 @@ def _header_work(name: str) -> Callable[[str, Keep], str] | None:
         return redact_target
     if lowered in SECRET_HEADERS or _SECRET_NAME.search(lowered):
         return _whole
+    if _SECRET_HEADER.search(lowered) and lowered.removeprefix("x-") not in _OPEN_KEYS:
+        return _vague
     return None
 
 
@@ -222,12 +275,36 @@ def _whole(value: str, keep: Keep) -> str:
     return value if not bare or is_fingerprint(bare) else keep(bare)
 
 
+def _vague(value: str, keep: Keep) -> str:
+    bare = value.strip()
+    return value if not bare or is_fingerprint(bare) else keep.vague(bare)
+
+
 def _credentials(value: str, keep: Keep) -> str:
-    """Keep the scheme word of `scheme credentials` (RFC 9110 section 11.4); a lone word is the secret itself."""
-    scheme, space, secret = value.strip().partition(" ")
-    if not space:
-        return _whole(value, keep)
-    return f"{scheme} {_whole(secret, keep)}"
+    """Keep the scheme word of `scheme credentials` (RFC 9110 section 11.4), also where it stands behind them.
+
+    Any other word is a part of the secret; a scheme alone is none.
+    """
+    bare = value.strip()
+    scheme, space, secret = bare.partition(" ")
+    if scheme.lower() in _SCHEMES:
+        if scheme.lower() == "basic":
+            _pair_of_basic(secret, keep)
+        return f"{scheme} {_whole(secret, keep)}" if space else value
+    first, space, scheme = bare.rpartition(" ")
+    if space and scheme.lower() in _SCHEMES:
+        return f"{_whole(first, keep)} {scheme}"
+    return value if space and is_fingerprint(scheme) else _whole(value, keep)
+
+
+def _pair_of_basic(coded: str, keep: Keep) -> None:
+    """Remember the password inside basic credentials (RFC 7617), or the name where it stands alone: a token."""
+    try:
+        user, _, password = base64.b64decode(coded, validate=True).decode("utf-8", "surrogateescape").partition(":")
+    except ValueError:
+        return
+    if len(password or user) >= _ECHO_CHARS:
+        keep(password or user)
 
 
 def _cookies(value: str, keep: Keep) -> str:
@@ -237,9 +314,9 @@ def _cookies(value: str, keep: Keep) -> str:
 def _cookie(part: str, keep: Keep) -> str:
     name, mark, secret = part.partition("=")
     if mark:
-        return f"{name}={_whole(secret, keep)}"
+        return f"{name}={_vague(secret, keep)}"
     bare = part.strip()
-    return part if not bare else part.replace(bare, _whole(bare, keep))
+    return part if not bare else part.replace(bare, _vague(bare, keep))
 
 
 def _set_cookie(value: str, keep: Keep) -> str:
@@ -261,6 +338,8 @@ def _hinted(target: str) -> bool:
 
 def redact_target(target: str, keep: Keep) -> str:
     """Return a request target or URL without secrets in its path parameters, query, fragment or user information."""
+    if JWT_BEGIN in target:
+        target = without_jwts_in_text(target, keep)
     if "@" in target and "//" in target:
         target = _USERINFO.sub(lambda match: _userinfo(match, keep), target)
     if "=" not in target or not _hinted(target):
@@ -273,6 +352,8 @@ def redact_target(target: str, keep: Keep) -> str:
 
 
 def _url_text(text: str, keep: Keep) -> str:
+    if JWT_BEGIN in text:
+        text = without_jwts_in_text(text, keep)
     text = _USERINFO.sub(lambda match: _userinfo(match, keep), text)
     return _PAIR_IN_TEXT.sub(lambda match: _pair(match[1], match[2], keep), text)
 
@@ -286,14 +367,23 @@ def _userinfo(match: re.Match[str], keep: Keep) -> str:
 
 
 def _secret_parameter(name: str) -> bool:
-    return name.lower() in SECRET_PARAMETERS or _SECRET_NAME.search(name) is not None
+    return _named_secret(name) or name.lower() in SECRET_PARAMETERS
+
+
+def _named_secret(name: str) -> bool:
+    """Whether a name leaves no doubt, as `code` or `key` does."""
+    plain = plain_name(name)
+    return plain in SECRET_MEMBERS or plain in SECRET_TEXTS or _SECRET_NAME.search(name) is not None
 
 
 def _pair(name: str, value: str, keep: Keep) -> str:
     """Return `name=value` with a secret value replaced; a `;` may part further pairs."""
-    if _secret_parameter(unquote_plus(name)):
+    plain_text = unquote_plus(name).strip()
+    if _secret_parameter(plain_text):
         secret = unquote_plus(value)
-        return f"{name}={value if not secret or is_fingerprint(secret) else keep(secret)}"
+        if not secret or is_fingerprint(secret):
+            return f"{name}={value}"
+        return f"{name}={keep(secret) if _named_secret(plain_text) else keep.vague(secret)}"
     if "passw" in value.lower() or "%" in value:
         plain = unquote_plus(value)
         safe = without_comparisons(plain, keep)
@@ -314,7 +404,7 @@ def _form(text: str, keep: Keep) -> str:
 # -- contents
 
 
-def redact_content(content: Content, headers: Headers, keep: Keep, echoes: tuple[str, ...] = ()) -> Content:
+def redact_content(content: Content, headers: Headers, keep: Keep, echoes: tuple[Echo, ...] = ()) -> Content:
     """Return the content without secrets; the same object where there are none.
 
     A coded content is looked at decoded. What decodes past all measure is kept as its first MiB, decoded.
@@ -342,29 +432,30 @@ def _stored(content: Content, data: bytes) -> Content:
     return replace(Content.of(data), size=content.size, redacted=True)
 
 
-def _safe_bytes(data: bytes, headers: Headers, keep: Keep, echoes: tuple[str, ...], *, cut: bool) -> bytes:
+def _safe_bytes(data: bytes, headers: Headers, keep: Keep, echoes: tuple[Echo, ...], *, cut: bool) -> bytes:
     kind = (headers.get("content-type") or "").lower()
     safe = data
-    if kind.startswith("application/x-www-form-urlencoded"):
+    form = kind.startswith("application/x-www-form-urlencoded")
+    if form or _FORM.match(data):
         text = data.decode("latin-1")
         changed = _form(text, keep)
         safe = data if changed == text else changed.encode("latin-1")
-    elif suspicious(data, cut=cut) or "utf-16" in kind or "utf-32" in kind:
-        safe = edited(data, keep, charset=charset_of(headers), cut=cut)
+    named, token = hints(safe, cut=cut)
+    if form or (kind.startswith(_BINARY) and not mentions(data)):
+        pass  # a picture is not JSON in UTF-16, whatever its first bytes look like
+    elif named or "utf-16" in kind or "utf-32" in kind:
+        safe = edited(safe, keep, charset=charset_of(headers), cut=cut)
+    if token:
+        safe = without_jwts(safe, keep, cut=cut)
     for echo in echoes:
-        forms = [echo.encode("utf-8", "surrogateescape")]
-        if not echo.isascii():
-            forms.append(echo.encode("latin-1", "ignore"))
-        for form in forms:
-            if len(form) >= _ECHO_CHARS and form in safe:
-                safe = safe.replace(form, fingerprint(echo).encode())
+        safe = echo.taken_from(safe)
     return safe
 
 
 # -- the other fields of an exchange
 
 
-def _rest(exchange: Exchange, keep: Keep, found: dict[str, str]) -> dict[str, Any]:
+def _rest(exchange: Exchange, keep: Keep) -> dict[str, Any]:
     """Return those of the other fields that had to be changed."""
     changes: dict[str, Any] = {}
     if exchange.upstream_request_target is not None:
@@ -373,9 +464,9 @@ def _rest(exchange: Exchange, keep: Keep, found: dict[str, str]) -> dict[str, An
         changes["upstream_request_headers"] = redact_headers(exchange.upstream_request_headers, keep)
     if exchange.upstream_response_headers is not None:
         headers = redact_headers(exchange.upstream_response_headers, keep)
-        changes["upstream_response_headers"] = _without_echoes(headers, _echoes(found))
+        changes["upstream_response_headers"] = _without_echoes(headers, _echoes(keep))
     if exchange.failure is not None:
-        message = _replaced(_url_text(exchange.failure.message, keep), _echoes(found))
+        message = _replaced(_url_text(exchange.failure.message, keep), _echoes(keep))
         changes["failure"] = replace(exchange.failure, message=message)
     if exchange.rewrites:
         changes["rewrites"] = tuple(
@@ -401,13 +492,13 @@ def _extra(name: str, text: str, keep: Keep) -> str:
         text = text if json.loads(text) == pairs else safe_text
     data = text.encode("utf-8", "surrogatepass")
     safe = edited(data, keep) if suspicious(data) else data
-    text = text if safe is data else safe.decode("utf-8", "surrogatepass")
+    text = without_jwts_in_text(text if safe is data else safe.decode("utf-8", "surrogatepass"), keep)
     return _EXTRA_URL.sub(lambda match: redact_target(match[0], keep), text)
 
 
 def _listed(part: str, name: str, value: str, keep: Keep) -> str:
     if part == "cookies":
-        return _whole(value, keep)
+        return _vague(value, keep)
     if part == "headers":
         return redact_headers(Headers([(name, value)]), keep).pairs[0][1]
     return _whole(value, keep) if _secret_parameter(name) else value

@@ -2,7 +2,8 @@
 
 One rule: only the values that are secret change, every other byte stays (white space, order, number forms,
 duplicate members); what does not parse is treated as well as what does, because a body may be cut in the middle.
-Work is linear in the body. Pure; redact.py calls `edited` for bodies that `suspicious` points at.
+Work is linear in the body. Pure; redact.py calls `edited` for bodies that `suspicious` points at, and
+`without_jwts` for texts that hold a JSON web token (RFC 7519), wherever it stands.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ from collections.abc import Iterator
 from scimproxy.exchange import fingerprint
 
 __all__ = [
+    "JWT_BEGIN",
     "SECRET_MEMBERS",
+    "SECRET_TEXTS",
     "Keep",
     "edited",
+    "hints",
     "is_fingerprint",
     "mentions",
+    "plain_name",
     "suspicious",
     "without_comparisons",
+    "without_jwts",
+    "without_jwts_in_text",
 ]
-
-"""Takes a secret, remembers it, and returns its fingerprint."""
 
 SECRET_MEMBERS = frozenset(
     {
@@ -32,17 +37,40 @@ SECRET_MEMBERS = frozenset(
         "newpassword",
         "oldpassword",
         "currentpassword",
-        "access_token",
-        "refresh_token",
-        "id_token",
-        "client_secret",
+        "userpassword",
     }
 )
-"""Lower-case names of JSON members whose values are credentials, at any depth, also behind a schema urn."""
+"""Plain names (see `plain_name`) of JSON members whose values are credentials, at any depth, also behind a urn."""
 
+SECRET_TEXTS = frozenset(
+    {
+        "accesstoken",
+        "apikey",
+        "authtoken",
+        "clientsecret",
+        "idtoken",
+        "pwd",
+        "refreshtoken",
+        "secret",
+        "secretkey",
+        "sessiontoken",
+        "token",
+    }
+)
+"""Plain names of JSON members that are credentials where their value is a text: {"token": {...}} describes one."""
+
+JWT_BEGIN = "eyJ"
+"""What `{"` is in base64url: every JSON web token begins with it."""
+
+_NAMED = (
+    r"(?:(?:new|old|current|user)[_-]?password|password|passwd|pwd|(?:access|auth|id|refresh|session)[_-]?token|token"
+    r"|(?:client[_-]?)?secret|api[_-]?key|secret[_-]?key)"
+)
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{8}")
 _MOST_DEPTH = 500
 _TAIL = 65_536
+_BLANKS = b"\xef\xbb\xbf \t\r\n"
+_MARKUP = frozenset({b"<", b"-"})
 _WIDE_MARKS = frozenset({b"\xff\xfe", b"\xfe\xff"})
 
 _TOKEN = re.compile(
@@ -53,20 +81,25 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_PATH_TO_SECRET = re.compile(
-    r"(?:^|[:.])\s*(?:" + "|".join(sorted(SECRET_MEMBERS)) + r")\s*(?:$|[.\[])", re.IGNORECASE
-)
+_PATH_TO_SECRET = re.compile(rf"(?:^|[:.])\s*{_NAMED}\s*(?:$|[.\[])", re.IGNORECASE)
 _COMPARISON = re.compile(
     r"""(\bpassword\s+(?:eq|ne|co|sw|ew|gt|ge|lt|le)\s+)("(?:[^"\\]|\\.)*+"?+|[^\s()\[\]"]++)""", re.IGNORECASE
 )
 _XML = re.compile(
-    rb"(<(?:[\w.-]+:)?(?:password|passwd)\b[^<>]*>)(<!\[CDATA\[.*?\]\]>|[^<]+)", re.DOTALL | re.IGNORECASE
+    rf"(<(?:[\w.-]+:)?{_NAMED}\b[^<>]*>)(<!\[CDATA\[.*?\]\]>|[^<]+)".encode(), re.DOTALL | re.IGNORECASE
 )
 _PART = re.compile(
-    rb"""(\bname="?(?:password|passwd|client_secret|access_token|refresh_token)"?[^\r\n]{0,1000}(?:\r?\n[^\r\n]{1,1000}){0,20}\r?\n\r?\n)"""
-    rb"(.+?)(?=\r?\n--|\Z)",
+    rf"""(\bname="?{_NAMED}"?[^\r\n]{{0,1000}}(?:\r?\n[^\r\n]{{1,1000}}){{0,20}}\r?\n\r?\n)(.+?)(?=\r?\n--|\Z)""".encode(),
     re.IGNORECASE | re.DOTALL,
 )
+_JWT = re.compile(r"eyJ[\w-]{5,}+(?:\.[\w-]*+)*+", re.ASCII)
+_JWT_PARTS = 3
+_JWT_MOST_PARTS = 5
+
+
+def plain_name(name: str) -> str:
+    """Return a name as the lists of secret names write it: lower case, without `_` and `-`."""
+    return name.lower().replace("_", "").replace("-", "")
 
 
 def is_fingerprint(text: str) -> bool:
@@ -75,43 +108,134 @@ def is_fingerprint(text: str) -> bool:
 
 
 class Keep:
-    """Gives a secret's fingerprint and remembers both in `found`."""
+    """Gives a secret's fingerprint and remembers both in `found`.
 
-    __slots__ = ("found",)
+    `words` holds those that may be ordinary words because their place is a vague one, a cookie's value for example:
+    they are not looked for in answers where they are made of letters only.
+    """
+
+    __slots__ = ("found", "words")
 
     def __init__(self, found: dict[str, str]) -> None:
         self.found = found
+        self.words: set[str] = set()
 
     def __call__(self, secret: str) -> str:
         """Return the fingerprint of a secret."""
         mark = fingerprint(secret)
         self.found[mark] = secret
+        self.words.discard(mark)
         return mark
+
+    def vague(self, secret: str) -> str:
+        """Return the fingerprint of what may be an ordinary word."""
+        mark = fingerprint(secret)
+        if mark not in self.found:
+            self.found[mark] = secret
+            self.words.add(mark)
+        return mark
+
+    def take(self, other: Keep) -> None:
+        """Remember what another one remembers."""
+        if self.words or other.words:
+            sure = (self.found.keys() - self.words) | (other.found.keys() - other.words)
+            self.words = (self.words | other.words) - sure
+        self.found.update(other.found)
+
+
+_SHADOW_OF = {"s": "s", "c": "c", "u": "u", "k": "A", "w": "A", "d": "X", "n": "X", "y": "X", '"': '"', "\\": "\\"}
+_SHADOW = bytes(ord("J") if one == ord("J") else ord(_SHADOW_OF.get(chr(one).lower(), "?")) for one in range(256))
+_NO_SHADOW = bytes(one for one in range(256) if _SHADOW[one] == ord("?"))
+
+
+def _shadow(data: bytes) -> bytes:
+    """Return what the rarer letters of a text become: one pass, after which looking for words is a fifth of the work.
+
+    `token"`, `key"` and `pwd"` all have the shadow `AX"`, `secret"` has `sc"`, `passw` has `ssA`, `eyJ` has `XJ`.
+    Where the shadow of a word is missing, the word is.
+    """
+    return data.translate(_SHADOW, _NO_SHADOW)
 
 
 def mentions(data: bytes) -> bool:
     """Whether the bytes hold the name of a secret, in any letter case, or letters written as JSON escapes."""
+    return _mentions(data, _shadow(data))
+
+
+def _mentions(data: bytes, shadow: bytes) -> bool:
+    if b"\\u" in shadow and b"\\u00" in data:
+        return True
+    if not (
+        b"ssA" in shadow
+        or b'AX"' in shadow
+        or b'sc"' in shadow
+        or data[:64].lstrip(_BLANKS)[:1] in _MARKUP  # names stand there without quotation marks
+    ):
+        return False
     lowered = data.lower()
-    if b"passw" in lowered:
-        return True
-    if b"_" in lowered and (b"_token" in lowered or b"_secret" in lowered):
-        return True
-    return b"\\" in lowered and b"\\u00" in lowered
+    return (
+        b"passw" in lowered or b"token" in lowered or b"secret" in lowered or b"key" in lowered or b"pwd" in lowered
+    )
 
 
-def suspicious(data: bytes, *, cut: bool = False) -> bool:
-    """Whether a body may hold a secret: cheap, and never wrong in saying no.
+def hints(data: bytes, *, cut: bool = False) -> tuple[bool, bool]:
+    """Whether a body may hold a secret by its name, and whether it may hold a token: cheap, never wrong in saying no.
 
     Beside names it looks for codings other than UTF-8 and, in a cut body, for a PATCH operation near the end:
     its path may be what was lost.
     """
-    if mentions(data) or b"\0" in data[:4] or data[:2] in _WIDE_MARKS:
-        return True
-    return cut and (b'"op"' in data[-_TAIL:].lower() or b'"operations"' in data.lower())
+    shadow = _shadow(data)
+    token = b"XJ" in shadow and JWT_BEGIN.encode() in data
+    if _mentions(data, shadow) or b"\0" in data[:4] or data[:2] in _WIDE_MARKS:
+        return True, token
+    return cut and (b'"op"' in data[-_TAIL:].lower() or b'"operations"' in data.lower()), token
+
+
+def suspicious(data: bytes, *, cut: bool = False) -> bool:
+    """Whether a body may hold a secret by its name."""
+    return hints(data, cut=cut)[0]
+
+
+def without_jwts_in_text(text: str, keep: Keep, *, cut: bool = False) -> str:
+    """Return a text with fingerprints in place of JSON web tokens; in a cut text also of half a token at its end.
+
+    A token is `eyJ...` with two dots or more (RFC 7515 section 3.1, RFC 7516 section 3.1). Work is linear.
+    """
+    pieces: list[str] = []
+    done = at = 0
+    while (at := text.find(JWT_BEGIN, at)) >= 0:
+        match = _JWT.match(text, at)
+        if match is None:
+            at += len(JWT_BEGIN)
+            continue
+        token = match[0]
+        parts = token.split(".", _JWT_MOST_PARTS)[:_JWT_MOST_PARTS]
+        end = match.end()
+        if len(parts) >= _JWT_PARTS and parts[1]:
+            token = ".".join(parts)
+            if len(parts) > _JWT_PARTS:
+                token = token.rstrip(".")  # the end of a sentence
+            pieces += (text[done:at], keep(token))
+            done = at + len(token)
+        elif cut and end == len(text):
+            pieces += (text[done:at], keep(token))
+            done = end
+        at = end  # a later start in the same run of letters and dots is a part of this one
+    return "".join((*pieces, text[done:])) if pieces else text
+
+
+def without_jwts(data: bytes, keep: Keep, *, cut: bool = False) -> bytes:
+    """Return a body without JSON web tokens; the same object where there are none."""
+    if JWT_BEGIN.encode() not in data:
+        return data
+    text = data.decode("latin-1")
+    safe = without_jwts_in_text(text, keep, cut=cut)
+    return data if safe == text else safe.encode("latin-1")
 
 
 def edited(data: bytes, keep: Keep, *, charset: str | None = None, cut: bool = False) -> bytes:
     """Return the body without its secrets; the same object where there are none. `cut`: it is not whole."""
+    safe = data
     wide = _wide(data, charset)
     if wide is not None:
         unit, codec = wide
@@ -121,11 +245,13 @@ def edited(data: bytes, keep: Keep, *, charset: str | None = None, cut: bool = F
         except UnicodeDecodeError:
             plain = None
         if plain is not None:
-            safe = _edited(plain, keep, cut=cut)
-            if safe is plain:
-                return data
-            return safe.decode("utf-8", "surrogatepass").encode(codec, "surrogatepass") + data[whole:]
-    return _edited(data, keep, cut=cut)
+            clean = without_jwts(_edited(plain, keep, cut=cut), keep, cut=cut)
+            if clean is not plain:
+                safe = clean.decode("utf-8", "surrogatepass").encode(codec, "surrogatepass") + data[whole:]
+            if not mentions(safe):
+                return safe
+            # A name in plain bytes: the zeros were no coding.
+    return _edited(safe, keep, cut=cut)
 
 
 def _wide(data: bytes, charset: str | None) -> tuple[int, str] | None:
@@ -144,7 +270,7 @@ def _wide(data: bytes, charset: str | None) -> tuple[int, str] | None:
 
 
 def _edited(data: bytes, keep: Keep, *, cut: bool) -> bytes:
-    begin = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
+    begin = data[:64].lstrip(_BLANKS)
     if begin.startswith(b"<"):
         return _XML.sub(lambda match: match[1] + _xml_value(match[2], keep), data)
     if begin.startswith(b"--"):
@@ -229,7 +355,7 @@ class _Scan:
     def _open(self, name: str | None, start: int) -> None:
         if len(self.stack) > _MOST_DEPTH:
             self.too_deep += 1
-            if name in SECRET_MEMBERS:
+            if name is not None and plain_name(name) in SECRET_MEMBERS:
                 self.found.append((start, len(self.data), True))
             return
         self.stack.append(_Frame(name, start))
@@ -255,10 +381,11 @@ class _Scan:
             frame.secret_path = frame.secret_path or match[2] is None or _PATH_TO_SECRET.search(path) is not None
         if name in {"filter", "path"} and _COMPARISON.search(_text(match[1] or b"")):
             self.found.append((*match.span(), False))
-        self._member(frame, name, *match.span())
+        self._member(frame, name, *match.span(), text=match[1] is not None)
 
-    def _member(self, frame: _Frame, name: str | None, start: int, end: int) -> None:
-        if name in SECRET_MEMBERS:
+    def _member(self, frame: _Frame, name: str | None, start: int, end: int, *, text: bool = False) -> None:
+        plain = plain_name(name or "")
+        if plain in SECRET_MEMBERS or (text and plain in SECRET_TEXTS):
             self.found.append((start, end, True))
         elif name == "value":
             frame.values.append((start, end, True))

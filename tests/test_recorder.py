@@ -9,6 +9,7 @@ from pathlib import Path
 import factories
 import pytest
 
+from scimproxy import recorder as recorder_module
 from scimproxy.errors import StoreError, StoreFull
 from scimproxy.exchange import Connection, Exchange
 from scimproxy.recorder import Recorder, Secrets
@@ -254,3 +255,35 @@ def test_secrets_are_bounded_in_characters() -> None:
     secrets.add({"a": "x" * 60, "b": "y" * 60})
     assert secrets.get("a") is None
     assert secrets.get("b") == "y" * 60
+
+
+async def test_a_big_exchange_is_cleaned_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+    real = recorder_module.redact
+
+    def watched(exchange: Exchange) -> tuple[Exchange, dict[str, str]]:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return real(exchange)
+
+    monkeypatch.setattr(recorder_module, "redact", watched)
+    body = {"password": "5f1c-very-secret", "fill": "x" * 300_000}
+    with Store.open(tmp_path / "a.db") as store:
+        store.start_run(factories.run())
+        recorder = Recorder(store)
+        await recorder.record(factories.exchange("POST", body=body))
+        assert len(recorder.secrets) == 1
+    assert threads == [False]
+    assert not holds(tmp_path, b"5f1c-very-secret")
+
+
+async def test_what_cannot_be_cleaned_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Exchange) -> tuple[Exchange, dict[str, str]]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(recorder_module, "redact", broken)
+    sink = Sink()
+    with pytest.raises(StoreError):
+        await Recorder(sink).record(factories.exchange("POST", body={"fill": "x" * 300_000}))
+    assert sink.submitted == []

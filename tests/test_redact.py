@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import re
 import zlib
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from factories import exchange, request, response
@@ -176,7 +179,7 @@ def test_an_echo_of_a_secret_in_the_answer_is_found() -> None:
     )
     safe, _ = redact(made)
     assert SECRET.encode() not in stored(safe)
-    assert b"longwordonly" in stored(safe.response)
+    assert b"longwordonly" not in stored(safe.response)
 
 
 def test_the_other_fields() -> None:
@@ -314,3 +317,161 @@ def test_any_bytes_are_taken_and_redacting_twice_changes_nothing(data: bytes, cu
     body = replace(Content.of(b'{"password":' + data), size=500 if cut else len(data) + 12)
     safe, _ = redact(exchange(request=request("POST", body=body), answer=data))
     assert redact(safe) == (safe, {})
+
+
+def test_a_picture_is_not_taken_for_text_in_utf_16() -> None:
+    data = b"\x00\x01" + bytes(range(256)) * 40
+    made = exchange("POST", request=request("POST", body=data, headers={"Content-Type": "image/png"}))
+    assert redact(made)[0] is made
+    told = b"\x00\x01" + json.dumps({"password": "5f1c-very-secret"}).encode()
+    made = exchange("POST", request=request("POST", body=told, headers={"Content-Type": "image/png"}))
+    assert b"5f1c-very-secret" not in redact(made)[0].request.content.data
+
+
+# -- echoes
+
+
+def answered(headers: dict[str, str], body: object, answer: bytes, answer_headers: dict[str, str]) -> Exchange:
+    asked = request("POST", body=json.dumps(body).encode(), headers=headers)
+    return redact(exchange(request=asked, response=response(400, answer, headers=answer_headers)))[0]
+
+
+@pytest.mark.parametrize(
+    "secret", ["letters/only?", "onlyletters", "p\u00e4ss\u00e4ge \U0001f600", 'a"b\\c/d+e&f', "s3cr3t-Value!42"]
+)
+def test_a_password_is_found_in_every_coding_of_an_answer(secret: str) -> None:
+    forms = {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        json.dumps(secret)[1:-1].replace("/", "\\/").replace("+", "\\u002B"),
+        quote(secret),
+        re.sub("%..", lambda code: code[0].lower(), quote(secret, safe="")).replace("%20", "+"),
+    }
+    for form in forms:
+        safe = answered({}, {"password": secret}, f"<{form}>".encode(), {"Location": f"/weak/{quote(secret)}/x"})
+        assert safe.response is not None
+        assert safe.response.content.data == f"<{fingerprint(secret)}>".encode()
+        assert safe.response.headers.get("Location") == f"/weak/{fingerprint(secret)}/x"
+
+
+@pytest.mark.parametrize(("pair", "secret"), [("okta:onlyletters", "onlyletters"), ("a1b2c3d4e5f6:", "a1b2c3d4e5f6")])
+def test_the_password_inside_basic_credentials_is_found(pair: str, secret: str) -> None:
+    value = "Basic " + base64.b64encode(pair.encode()).decode()
+    safe = answered({"Authorization": value}, {}, f"no {secret} here".encode(), {})
+    assert secret.encode() not in stored(safe)
+    safe = answered({"Authorization": "Basic " + base64.b64encode(b"u:short").decode()}, {}, b"short", {})
+    assert b"short" in stored(safe)
+
+
+def test_ordinary_words_are_left_in_answers() -> None:
+    safe = answered(
+        {"Cookie": "look=darktheme", "X-Auth": "required"},
+        {"password": "password"},
+        b"darktheme password required",
+        {},
+    )
+    assert b"darktheme password required" in stored(safe)
+    # The same word where there is no doubt decides, whichever comes first.
+    safe = answered({"Cookie": "look=darktheme", "X-Api-Key": "darktheme"}, {}, b"darktheme", {})
+    assert b"darktheme" not in stored(safe)
+    made = exchange(
+        request=request(
+            "POST", "/x?code=darktheme&password=darktheme&key=darktheme", headers={"Cookie": "a=darktheme"}
+        ),
+        response=response(400, b"darktheme"),
+    )
+    assert b"darktheme" not in stored(redact(made)[0])
+
+
+# -- forms, names, tokens
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/json"])
+def test_a_form_is_known_by_its_look(kind: str | None) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    content = body_of(f"grant_type=password&password={SECRET.replace('!', '%21')}".encode(), headers)
+    assert content.data == f"grant_type=password&password={MARK}".encode()
+    assert SECRET.encode() not in body_of(f'data={{"password":"{SECRET}"}}'.encode(), headers).data
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Ocp-Apim-Subscription-Key",
+        "X-Functions-Key",
+        "X-Access-Key",
+        "X-Auth",
+        "X-JWT",
+        "X-Goog-Iap-Jwt-Assertion",
+        "X-Session-Id",
+        "Authentication",
+        "X-Client-Cert",
+        "X-Okta-Key",
+        "X-ApiKey",
+        "X-SessionId",
+    ],
+)
+def test_header_fields_that_are_secret_by_the_end_of_their_name(name: str) -> None:
+    assert header(name, SECRET) == MARK
+    assert header(name, MARK) == MARK
+
+
+@pytest.mark.parametrize(
+    "name", ["Sec-WebSocket-Key", "Idempotency-Key", "X-Idempotency-Key", "X-Monkeys", "Surrogate-Key"]
+)
+def test_header_fields_that_are_no_secrets(name: str) -> None:
+    assert header(name, SECRET) == SECRET
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (f"{SECRET} Bearer", f"{MARK} Bearer"),
+        (f"{SECRET} more", fingerprint(f"{SECRET} more")),
+        (f"Odd {MARK}", f"Odd {MARK}"),
+        ("Negotiate", "Negotiate"),
+        ("SSWS 00a-b", f"SSWS {fingerprint('00a-b')}"),
+    ],
+)
+def test_credentials(value: str, expected: str) -> None:
+    assert header("Authorization", value) == expected
+    assert header("Authorization", expected) == expected
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
+
+
+def test_a_json_web_token_is_found_wherever_it_stands() -> None:
+    url = f"https://h/{JWT}/x?hint={JWT}"
+    made = exchange(
+        request=request(
+            "POST",
+            f"/Users/{JWT}?a={JWT}",
+            body={"assertedBy": JWT, "x": f"see {JWT}."},
+            headers={"X-Odd": f"a {JWT}"},
+        ),
+        response=response(400, f"<p>{JWT}</p>".encode(), headers={"Location": f"/{JWT}", "Link": f"<{url}>"}),
+        note=f"was {JWT}",
+        extra=(("x", json.dumps({"a": JWT})),),
+    )
+    safe, found = redact(made)
+    assert JWT.encode() not in stored(safe) and b"eyJzdWIi" not in stored(safe)
+    assert found == {fingerprint(JWT): JWT}
+    assert json.loads(safe.request.content.data) == {"assertedBy": fingerprint(JWT), "x": f"see {fingerprint(JWT)}."}
+    assert redact(safe) == (safe, {})
+
+
+@pytest.mark.parametrize(
+    "name", ["clientSecret", "client_secret", "accessToken", "access_token", "refreshToken", "apiKey", "api_key"]
+)
+def test_query_parameters_in_both_spellings(name: str) -> None:
+    assert redact(exchange(target=f"/x?{name}={SECRET}"))[0].request.target == f"/x?{name}={MARK}"
+
+
+def test_headers_met_again_give_their_secrets_again() -> None:
+    headers = Headers([("Authorization", f"Bearer {SECRET}")])
+    for _ in range(2):
+        made = exchange(request=replace(request(), headers=headers), response=response(400, SECRET.encode()))
+        safe, found = redact(made)
+        assert found == {MARK: SECRET} and SECRET.encode() not in stored(safe)

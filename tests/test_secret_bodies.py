@@ -5,7 +5,17 @@ import json
 import pytest
 
 from scimproxy.exchange import fingerprint
-from scimproxy.secret_bodies import Keep, edited, is_fingerprint, suspicious, without_comparisons
+from scimproxy.secret_bodies import (
+    SECRET_MEMBERS,
+    SECRET_TEXTS,
+    Keep,
+    edited,
+    hints,
+    is_fingerprint,
+    suspicious,
+    without_comparisons,
+    without_jwts,
+)
 
 SECRET = "s3cr3t-Value!42"
 MARK = fingerprint(SECRET)
@@ -117,8 +127,7 @@ def test_filters_and_paths_lose_the_values_compared_with_a_password() -> None:
     again = edit(json.dumps(body))
     assert edit(again) == again
     assert (
-        without_comparisons("password eq 12 and a eq 1", Keep({}))
-        == f'password eq "{fingerprint("12")}" and a eq 1'
+        without_comparisons("password eq 12 and a eq 1", Keep({})) == f'password eq "{fingerprint("12")}" and a eq 1'
     )
     assert without_comparisons('password eq ""', Keep({})) == 'password eq ""'
 
@@ -187,3 +196,86 @@ def test_suspicious(data: bytes, expected: bool) -> None:
 
 def test_fingerprints_are_known() -> None:
     assert is_fingerprint(MARK) and not is_fingerprint(MARK + "0") and not is_fingerprint("sha256:XYZ")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "clientSecret",
+        "client_secret",
+        "accessToken",
+        "access_token",
+        "refreshToken",
+        "apiKey",
+        "api_key",
+        "userPassword",
+        "pwd",
+        "secret",
+        "token",
+        *sorted(SECRET_MEMBERS),
+        *sorted(SECRET_TEXTS),
+    ],
+)
+def test_each_secret_name(name: str) -> None:
+    for spelled in (name, name.upper(), f"urn:a:b:{name}"):
+        body = f'{{"a":1,"{spelled}": "@"}}'
+        assert suspicious(body.encode())
+        assert edit(body.replace("@", SECRET)) == body.replace("@", MARK)
+    assert SECRET not in edit(f'{{"path":"{name}","value":"{SECRET}"}}')
+    assert SECRET not in edit(f"<a><{name}>{SECRET}</{name}></a>")
+    assert suspicious(f"<a><{name}>".encode()) and suspicious(f"--b\r\nx; name={name}\r\n".encode())
+
+
+@pytest.mark.parametrize(
+    "body", ['{"token":{"type":"a"}}', '{"secret":5}', '{"pwd":true}', '{"tokens":"a"}', '{"token":["a"]}']
+)
+def test_members_that_are_credentials_as_texts_only(body: str) -> None:
+    assert edit(body) == body
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"a {JWT} b {JWT}", f"a {fingerprint(JWT)} b {fingerprint(JWT)}"),
+        (f"x{JWT}.", f"x{fingerprint(JWT)}."),
+        ("eyJhbGciOiJub25l.eyJzdWIi.", fingerprint("eyJhbGciOiJub25l.eyJzdWIi.")),
+        ("eyJhbGciOiJub25l.a.b.c.d.e", fingerprint("eyJhbGciOiJub25l.a.b.c.d") + ".e"),
+        ("eyJ eyJhbGciOiJub25l.only eyJhbGciOiJub25l..x", None),
+        ("eyJ" * 100_000, None),
+        ("nothing", None),
+    ],
+)
+def test_json_web_tokens(text: str, expected: str | None) -> None:
+    data = text.encode()
+    found = without_jwts(data, Keep({}))
+    assert found is data if expected is None else found == expected.encode()
+    assert hints(data)[1] is ("eyJ" in text)
+
+
+def test_half_a_token_at_the_end_of_a_cut_body() -> None:
+    for end in (12, 30, 70):
+        data = f'{{"a":"{JWT[:end]}'.encode()
+        assert without_jwts(data, Keep({}), cut=True) == f'{{"a":"{fingerprint(JWT[:end])}'.encode()
+    assert b"eyJ" not in edited(f'{{"a":"{JWT}"}}'.encode("utf-16-le"), Keep({})).replace(b"\0", b"")
+
+
+def test_a_name_in_plain_bytes_behind_zeros() -> None:
+    for begin in (b"\0\1", b"\0", b"\xff\xfe"):
+        assert SECRET not in edit(begin + f'{{"password":"{SECRET}"}}'.encode())
+
+
+def test_a_vague_word_and_a_sure_one() -> None:
+    keep, other = Keep({}), Keep({})
+    keep.vague("a")
+    keep.vague("a")
+    assert keep.words == {fingerprint("a")}
+    other("a")
+    keep.take(other)
+    assert keep.words == set() and keep.found == {fingerprint("a"): "a"}
+    keep.vague("a")
+    assert keep.words == set()
+    keep.take(Keep({"x": "y"}))
+    assert keep.found == {fingerprint("a"): "a", "x": "y"} and keep.words == set()

@@ -448,6 +448,15 @@ def test_one_bad_item_fails_alone(db: Path) -> None:
             assert [row.id for row in reader.exchanges()] == ids
 
 
+def test_what_cannot_be_stored_is_not_shown_in_the_log(db: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Store.open(db) as store:
+        store.start_run(run())
+        with pytest.raises(StoreError, match="cannot be stored: UnicodeEncodeError at position 12") as caught:
+            store.submit(exchange(note="5f1c-secret \ud800")).result()
+    assert "position 12" in caplog.text
+    assert "5f1c" not in caplog.text + str(caught.value)
+
+
 def test_an_exchange_needs_a_run(db: Path) -> None:
     with Store.open(db) as store, pytest.raises(StoreError, match="names no run"):
         store.add(exchange())

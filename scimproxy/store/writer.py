@@ -60,6 +60,14 @@ _REPLACE = _INSERT.replace("INSERT", "REPLACE", 1)
 _UNSTORABLE = (TypeError, ValueError, OverflowError, AttributeError)
 """What encoding raises for a value that fits no column: a wrong type, a lone surrogate, a date in the year 10000."""
 
+
+def _fault(exc: Exception) -> str:
+    """Say what is wrong with a value without showing it: the repr of a UnicodeError holds the whole text."""
+    if isinstance(exc, UnicodeEncodeError):
+        return f"{type(exc).__name__} at position {exc.start}"
+    return type(exc).__name__ if isinstance(exc, ValueError) else f"{type(exc).__name__}: {exc}"
+
+
 _WHOLE = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_BUSY,
@@ -347,8 +355,9 @@ class Store:
             elif isinstance(exc, StoreError):
                 self._refuse(batch, exc)
             else:
-                _log.warning("%s cannot be stored: %r", batch[0].kind, exc)
-                self._refuse(batch, StoreError(f"this {batch[0].kind} cannot be stored: {exc}"))
+                reason = _fault(exc)
+                _log.warning("%s cannot be stored: %s", batch[0].kind, reason)
+                self._refuse(batch, StoreError(f"this {batch[0].kind} cannot be stored: {reason}"))
 
     def _write(self, batch: list[_Item]) -> None:
         """Write a group in one transaction, then tell everybody."""
