@@ -64,6 +64,7 @@ def test_the_demo_as_json_with_defects(tmp_path: Path) -> None:
     assert done.returncode == 0
     first, *rest = events(done.stdout)
     assert first["event"] == "demo"
+    assert first["server_1"] == first["server"].replace("/v2", "/v1")
     assert first["token"]
     assert [rest[0]["event"], rest[-1]["event"], rest[-1]["exchanges"]] == ["ready", "stopped", 68]
     assert rest[3]["status_code"] == 200

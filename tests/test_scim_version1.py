@@ -242,7 +242,7 @@ def test_a_refusal_of_the_server_behind_is_an_error() -> None:
 
 
 def test_a_damaged_resource_passes() -> None:
-    damaged: dict[str, Any] = {"members": None, "meta": 7, "groups": []}
+    damaged: dict[str, Any] = {"schemas": None, "members": None, "meta": 7, "groups": []}
     got = answer(Call("GET", "/Users/1"), lambda _: Answer(200, body=dict(damaged)))
     assert body(got) == {**damaged, "schemas": [CORE]}
 

@@ -135,10 +135,19 @@ def _printer(options: RecordOptions, server: Demo, *, as_json: bool) -> Printer:
     from scimproxy.cli.terminal import echo_json
 
     if as_json:
-        echo_json({"event": "demo", "server": server.url, "token": server.token, "user_id": server.user_id})
+        echo_json(
+            {
+                "event": "demo",
+                "server": server.url,
+                "server_1": server.url_1,
+                "token": server.token,
+                "user_id": server.user_id,
+            }
+        )
         return Printer(options, as_json=True)
     click.secho("A SCIM server runs inside this process, with a user and a group.", bold=True, err=True)
     click.echo(f"  {'Server':<12}{server.url}", err=True)
+    click.echo(f"  {'SCIM 1.1':<12}{server.url_1}", err=True)
     click.echo(f"  {'Token':<12}{server.token}", err=True)
     return Printer(options, as_json=False, banner=_banner)
 

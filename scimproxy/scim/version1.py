@@ -214,7 +214,7 @@ def _turned(got: Answer, turn: Callable[[Json], Json]) -> Answer:
         return _error(got, str((body or {}).get("detail") or f"The status is {got.status}"))
     if body is None:
         return got
-    if LIST_RESPONSE in body.get("schemas", ()):
+    if LIST_RESPONSE in (body.get("schemas") or ()):
         resources = body.get("Resources") or ()
         made = {**body, "schemas": [CORE], "Resources": [turn(one) for one in resources]}
     else:
