@@ -305,13 +305,14 @@ async def test_a_target_that_does_not_answer() -> None:
 
 async def run_bundled(name: str, demo: Demo, db: Path, engine: ScriptEngine) -> SuiteResult:
     (suite,) = parse(bundled()[name].read_bytes())
+    url = demo.url_1 if name.startswith("scim1") else demo.url
     given = SuiteOptions(
         suite=suite,
         db=db,
         environment=suite.environment,
         source=name,
-        target=demo.url,
-        pinned={"SCIMBaseURL": demo.url, "auth": f"Bearer {demo.token}"},
+        target=url,
+        pinned={"SCIMBaseURL": url, "auth": f"Bearer {demo.token}"},
         timeout_s=5.0,
     )
     return await run_suite(given, Sandbox(engine), lambda _: None, Stop())
