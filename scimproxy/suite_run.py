@@ -59,8 +59,9 @@ class Scripts(Protocol):
 class Sandbox:
     """Runs the runner's scripts in the JavaScript engine."""
 
-    def __init__(self, engine: ScriptEngine) -> None:
+    def __init__(self, engine: ScriptEngine, secrets: Mapping[str, str] | None = None) -> None:
         self._engine = engine
+        self._secrets = secrets or {}
 
     async def run(self, call: RunScript) -> ScriptDone:
         """Run one script to its end.
@@ -76,6 +77,7 @@ class Sandbox:
                 variables=call.variables,
                 request=call.request,
                 response=call.response,
+                secrets=self._secrets,
             )
         )
         return ScriptDone(
@@ -101,6 +103,8 @@ class SuiteOptions:
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     pinned: Mapping[str, Any] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    named_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What `get_secret` gives, in templates and scripts, by name."""
     initial_scripts: tuple[str, ...] = ()
     only: frozenset[int] | None = None
     stop_on_failure: bool | None = None
@@ -154,6 +158,7 @@ class _SuiteRun:
                 builtins=Builtins(
                     now=time.time,
                     random_below=dice.randrange,
+                    secrets=options.named_secrets,
                     facts={
                         "runscope_environment": options.environment.name,
                         "runscope_environment_uuid": options.environment.id or "",

@@ -334,3 +334,27 @@ def okta(url: str, token: str, folder: Path) -> None:
     data = json.loads(done.stdout)
     assert [one["note"] for one in data["requests"] if one["result"] != "pass"] == []
     assert (done.exit_code, data["assertions_defined"], data["assertions_failed"]) == (0, 52, 0)
+
+
+def test_a_named_secret_comes_from_the_environment(
+    server: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = 'assert.equal(get_secret("SCIM_KEY"), "hush-hush-1234"); variables.set("copy", get_secret("SCIM_KEY"));'
+    suite = write(
+        tmp_path / "s.json",
+        users(
+            assertions=[status(200)],
+            headers={"Authorization": "{{auth}}", "X-Note": "{{get_secret(SCIM_KEY)}}"},
+            scripts=[script],
+        ),
+    )
+    db = tmp_path / "a.db"
+    words = ["run", suite, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--db", db, "--secret", "SCIM_KEY"]
+    done = call(*words)
+    assert done.exit_code == 2
+    assert "no environment variable" in done.output
+    monkeypatch.setenv("SCIM_KEY", "hush-hush-1234")
+    done = call(*words)
+    assert done.exit_code == 0, done.output
+    assert "hush-hush" not in done.output
+    assert not any(b"hush-hush" in file.read_bytes() for file in tmp_path.iterdir() if file != suite)

@@ -6,9 +6,10 @@ One rule: the token is never echoed and never stored; talk and progress go to st
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--junit", type=_FILE, help="Write JUnit XML to this file.")
 @click.option("--html", type=_FILE, help="Write one HTML file with everything.")
 @click.option("--markdown", type=_FILE, help="Write Markdown for a pull request.")
+@click.option(
+    "--secret",
+    "secret_names",
+    multiple=True,
+    metavar="NAME",
+    help="Give get_secret(NAME) the value of the environment variable NAME. Repeatable.",
+)
 @click.option("--keep-secrets", is_flag=True, help="Store tokens and passwords as they came. Careful.")
 @db_option
 @json_option("the result, with Runscope's names,")
@@ -92,6 +100,20 @@ def _exit_code(result: SuiteResult) -> int:
 # --- what to run
 
 
+def _named_secrets(names: Iterable[str]) -> dict[str, str]:
+    """Return secrets from the process's environment: a command line can be read by everybody on this machine."""
+    found = {}
+    for name in names:
+        value = os.environ.get(name)
+        if not value:
+            raise UsageError(
+                f"--secret {name}: there is no environment variable of that name",
+                hint=f"write `{name}=... scimproxy run ...`; a value on the command line could be read by others",
+            )
+        found[name] = value
+    return found
+
+
 def _options(name: str, db: Path, given: Mapping[str, Any]) -> SuiteOptions:
     from scimproxy.proxy.engine import Target
     from scimproxy.suite.library import find_suite
@@ -114,6 +136,7 @@ def _options(name: str, db: Path, given: Mapping[str, Any]) -> SuiteOptions:
     if auth is not None:
         _fill(pinned, AUTH_NAMES, used, auth, "--auth")
     pinned.update(_variables(given["variables"]))
+    named_secrets = _named_secrets(given["secret_names"])
     known = {**environment.initial_variables, **pinned}
     if target is None:
         target = next((str(known[one]).rstrip("/") for one in TARGET_NAMES if one in known), None)
@@ -124,7 +147,8 @@ def _options(name: str, db: Path, given: Mapping[str, Any]) -> SuiteOptions:
         source=name if path.name == f"{name}.json" else str(path.name),
         target=target,
         pinned=pinned,
-        secrets=secrets_of(known) | secrets_of({"auth": auth}),
+        secrets=secrets_of(known) | secrets_of({"auth": auth}) | frozenset(named_secrets.values()),
+        named_secrets=named_secrets,
         initial_scripts=scripts,
         only=_selected(given["steps"], len(suite.steps)),
         stop_on_failure=True if given["stop_on_failure"] else None,
@@ -258,7 +282,7 @@ def _run(options: SuiteOptions, given: Mapping[str, Any], *, as_json: bool) -> S
     async def whole(teller: Teller, engine: ScriptEngine) -> SuiteResult:
         if not given["skip_preflight"] and options.target is not None:
             await _inspect(options, seed=given["seed_user"])
-        return await run_suite(options, Sandbox(engine), teller, Stop())
+        return await run_suite(options, Sandbox(engine, options.named_secrets), teller, Stop())
 
     with ScriptEngine() as engine, _progress(options) as progress:
         teller = Teller(progress, quiet=as_json, chosen=options.only is not None)
