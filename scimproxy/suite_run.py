@@ -290,15 +290,22 @@ class _SuiteRun:
         return value if self._options.keep_secrets else masked(value, self._secrets())
 
     def _without_secrets(self, exchange: Exchange) -> Exchange:
-        """Take known secrets out of where redact does not look: a target or a body that repeats the token."""
+        """Take known secrets out of where redact does not look: a target, header or body that repeats them."""
         secrets = self._secrets()
         needles = [one.encode("utf-8", "replace") for one in secrets]
         request = replace(exchange.request, target=masked(exchange.request.target, secrets))
-        request = replace(request, content=_clean(request.content, needles))
+        request = replace(
+            request, headers=_masked_headers(request.headers, secrets), content=_clean(request.content, needles)
+        )
         response = exchange.response
         if response is not None:
-            response = replace(response, content=_clean(response.content, needles))
+            headers = _masked_headers(response.headers, secrets)
+            response = replace(response, headers=headers, content=_clean(response.content, needles))
         return replace(exchange, request=request, response=response)
+
+
+def _masked_headers(headers: Headers, secrets: frozenset[str]) -> Headers:
+    return Headers((name, masked(value, secrets)) for name, value in headers)
 
 
 def _clean(content: Content, needles: list[bytes]) -> Content:
