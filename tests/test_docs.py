@@ -74,7 +74,9 @@ def test_help_pages_hold_every_term_and_every_label() -> None:
         assert label.label in pages["clients"]
 
 
-@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suffix == ""))
+@pytest.mark.parametrize(
+    "script", sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file() and path.suffix == "")
+)
 def test_every_script_says_what_it_does(script: str) -> None:
     lines = (ROOT / "scripts" / script).read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("#!")
