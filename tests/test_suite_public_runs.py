@@ -7,11 +7,15 @@ answers are made to what the issues say of them; the assertions are those that t
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from listeners import http, listener
 from suites import okta
 
+from scimproxy.cli import cli
 from scimproxy.exchange import Headers
 from scimproxy.suite.builtins import Builtins
 from scimproxy.suite.evaluate import Result, evaluate
@@ -156,3 +160,35 @@ def test_okta_spec_create_is_case_sensitive() -> None:
         "body.active — 'yes' was not equal to true",
         "body.userName — 'runscope' was not equal to Runscope",
     ]
+
+
+# ---- the same, served: a server gives the answers, `scimproxy run` says the lines
+
+
+def said(
+    tmp_path: Path, status: int, document: Any, method: str, assertions: list[dict[str, Any]]
+) -> tuple[int, str]:
+    """Run a suite of one step against a server that gives this answer; return the exit code and what was printed."""
+    suite = tmp_path / "suite.json"
+    step = {"step_type": "request", "method": method, "url": "{{SCIMBaseURL}}/asked", "assertions": assertions}
+    suite.write_text(json.dumps({"name": "served", "steps": [step]}))
+    with listener(lambda _: http(status, json.dumps(document).encode())) as port:
+        words = ["run", str(suite), "--target", f"http://127.0.0.1:{port}/scim/v2", "--skip-preflight"]
+        done = CliRunner().invoke(cli, [*words, "--db", str(tmp_path / "a.db")])
+    return done.exit_code, " ".join(done.output.split())
+
+
+def test_osiam_309_served(tmp_path: Path) -> None:
+    paths = [*OSIAM_PASSED, *OSIAM_FAILED]
+    assertions = [{"source": "response_json", "comparison": "not_empty", "property": path} for path in paths]
+    code, output = said(tmp_path, 200, OSIAM, "GET", assertions)
+    assert code == 1
+    assert [line for line in OSIAM_FAILED.values() if line not in output] == []
+    assert f"{len(OSIAM_PASSED)} of {len(paths)} assertions hold" in output
+
+
+def test_snipe_it_13854_served(tmp_path: Path) -> None:
+    assertion = {"source": "response_status", "comparison": "equal_number", "value": 409}
+    code, output = said(tmp_path, 201, SNIPE_IT, "POST", [assertion])
+    assert code == 1
+    assert "Status — 201 was not a number equal to 409" in output
