@@ -119,7 +119,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.report_html": Row(ours=("exchange", "decode", "redact", "report", "suite"), theirs=("jinja2",)),
     # ---- wiring
     "scimproxy.suite_run": Row(ours=(*PURE_ROOMS, "app", "client", "store", "suite")),
-    "scimproxy.recorder": Row(ours=("exchange", "errors", "redact", "clients", "store", "proxy.engine")),
+    "scimproxy.recorder": Row(ours=("exchange", "errors", "redact")),
     "scimproxy.outlet": Row(),
     "scimproxy.probe": Row(ours=("proxy.engine",)),
     "scimproxy.doctor": Row(ours=("errors", "probe", "proxy.engine", "store")),

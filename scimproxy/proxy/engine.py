@@ -3,7 +3,7 @@
 The rules every engine keeps, and the conformance suite in tests/conformance shows:
 
 1. *Record before respond*: the client gets the last byte of a response only after `Recorder.record` returned.
-2. What the wire did is data: a `Failure` on the exchange, and a SCIM error made by `forwarding` for the client.
+2. What the wire did is data: a `Failure` on the exchange, and a SCIM error made by `answers` for the client.
 3. An exchange in flight longer than `pending_after_ms` is announced once with `Recorder.pending`.
 4. A fault in our own code loses no traffic silently: it is logged, and counted with `Recorder.lost`.
 5. What an engine cannot know is None, never 0.
@@ -143,7 +143,7 @@ class Recorder(Protocol):
 
         Raises:
             StoreError: it could not be stored. The engine then does not release the answer: the client gets
-                `forwarding.not_recorded` instead, or a cut connection where the head is already out.
+                `answers.not_recorded` instead, or a cut connection where the head is already out.
         """
 
     def submit(self, exchange: Exchange, done: Callable[[ScimproxyError | None], None]) -> None:

@@ -16,6 +16,7 @@ from scimproxy.proxy.forwarding import Caller, Framing, Refusal
 from scimproxy.proxy.http1 import (
     BodyReader,
     HeadError,
+    Kind,
     request_body,
     request_head,
     response_head,
@@ -36,7 +37,7 @@ class Ask:
 
     headers: Headers
     caller: Caller
-    kind: str
+    kind: Kind
     length: int
     close: bool
     expects: bool
@@ -45,7 +46,7 @@ class Ask:
 
     def body(self) -> BodyReader:
         """Return a reader for the request's body."""
-        return BodyReader(self.kind, self.length)  # type: ignore[arg-type]  # one of its four kinds
+        return BodyReader(self.kind, self.length)
 
 
 class Asks:

@@ -76,18 +76,14 @@ class Head:
 class _Collector:
     """What llhttp reports of one head."""
 
-    __slots__ = ("pairs", "reason", "url")
+    __slots__ = ("pairs", "url")
 
     def __init__(self) -> None:
         self.pairs: list[tuple[str, str]] = []
         self.url = b""
-        self.reason = b""
 
     def on_url(self, piece: bytes) -> None:
         self.url += piece
-
-    def on_status(self, piece: bytes) -> None:
-        self.reason += piece
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.pairs.append((name.decode("latin-1"), value.decode("latin-1").rstrip(" \t")))

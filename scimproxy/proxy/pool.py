@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from scimproxy.errors import EngineError
 from scimproxy.exchange import Connection, Failure, Headers, Phase, Tls
@@ -80,12 +80,10 @@ class Upstream(asyncio.Protocol):
         self.exchanges = 0
         self.idle_since = 0.0
         self.idle_limit = IDLE_S
-        self.closed_by: str | None = None
         self.usable = True
         self._waiting: select.poll | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self.transport = transport  # type: ignore[assignment]  # uvloop's transports are duck-typed
         sock = transport.get_extra_info("socket")
         if hasattr(select, "poll") and sock is not None and transport.get_extra_info("ssl_object") is None:
@@ -105,8 +103,7 @@ class Upstream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
         user, self.user = self.user, None
-        by = self.closed_by or ("upstream" if self.transport is None or not self._closing else "proxy")
-        self.pool.lost(self, by, str(exc) if exc else None)
+        self.pool.lost(self, "proxy" if self._closing else "upstream", str(exc) if exc else None)
         if user is not None:
             user.upstream_lost(str(exc) if exc is not None else None)
 
@@ -195,7 +192,7 @@ class Pool:
         else:
             self._idle.append(upstream)
 
-    def lost(self, upstream: Upstream, by: str, problem: str | None) -> None:
+    def lost(self, upstream: Upstream, by: Literal["proxy", "upstream"], problem: str | None) -> None:
         """Note that a connection is gone."""
         self._open.discard(upstream)
         with suppress(ValueError):
@@ -209,7 +206,7 @@ class Pool:
             replace(
                 upstream.connection,
                 closed_at=time.time(),
-                closed_by=by,  # type: ignore[arg-type]  # one of the three words, said by Upstream
+                closed_by=by,
                 close_reason=upstream.close_reason or problem,
                 exchanges=upstream.exchanges,
             )
