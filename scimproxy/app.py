@@ -27,7 +27,7 @@ from scimproxy.outlet import Outlet
 from scimproxy.proxy.engine import Address, Engine, EngineOptions
 from scimproxy.proxy.locations import find_locations
 from scimproxy.recorder import Recorder
-from scimproxy.store import Reader, Row, Store
+from scimproxy.store import Reader, Row, StoreApart, StoreInside
 
 if TYPE_CHECKING:
     from scimproxy.proxy.engine import Recorder as RecorderContract
@@ -175,11 +175,27 @@ async def record(options: RecordOptions, tell: Callable[[Event], None], stop: St
         StoreError: the database cannot be used; or the run could not be finished in it.
         EngineError: the port is taken, or the engine failed later on.
     """
-    make = engine_maker(options.engine_name)
-    store = Store.open(options.db, durable=options.durable)
+    opening = asyncio.create_task(_open_store(options))
+    await asyncio.sleep(0)  # the writing process starts while the engine is imported
+    try:
+        make = engine_maker(options.engine_name)
+    except BaseException:
+        await (await opening).close()
+        raise
+    store = await opening
     # Signals are heard until everything is written: one in between asks again, and ends nothing.
-    with stop.on_signals(), contextlib.closing(store):
-        return await _Recording(options, tell, stop, store, make).run()
+    with stop.on_signals():
+        try:
+            return await _Recording(options, tell, stop, store, make).run()
+        finally:
+            await store.close()
+
+
+async def _open_store(options: RecordOptions) -> StoreApart | StoreInside:
+    """Open the database in a process of its own; inside this one where sockets cannot be handed to a child."""
+    if os.name == "posix":
+        return await StoreApart.open(options.db, durable=options.durable)
+    return await StoreInside.open(options.db, durable=options.durable)
 
 
 def engine_maker(name: str) -> Callable[[EngineOptions, RecorderContract], Engine]:
@@ -227,7 +243,7 @@ class _Recording:
         options: RecordOptions,
         tell: Callable[[Event], None],
         stop: Stop,
-        store: Store,
+        store: StoreApart | StoreInside,
         make: Callable[[EngineOptions, RecorderContract], Engine],
     ) -> None:
         self._options = options
@@ -244,7 +260,7 @@ class _Recording:
     async def run(self) -> Stopped:
         options, store = self._options, self._store
         began = time.time()
-        run = store.start_run(
+        run = await store.start_run(
             Run(
                 kind=options.kind,
                 name=options.name or options.engine.target.authority,
@@ -265,15 +281,14 @@ class _Recording:
         try:
             listen = await engine.start()
         except ScimproxyError:
-            store.delete_run(run.id)  # it recorded nothing and never will
+            await store.delete_run(run.id)  # it recorded nothing and never will
             raise
         run_id = run.id
         run = replace(run, engine=engine.name)
-        store.update_run(run)
+        await store.update_run(run)
         if options.public_url is not None:
             store.tunnel_event(TunnelEvent(at=began, state="given", url=options.public_url, run_id=run.id))
-        loop = asyncio.get_running_loop()
-        store.on_commit(lambda _seq: self._wake(loop))
+        store.on_commit(lambda _seq: self._changed.set())
         reader = Reader.open(options.db)
         self._seq = reader.newest_seq()
         tasks: list[asyncio.Task[None]] = []
@@ -325,11 +340,6 @@ class _Recording:
         )
         if run.public_url is not None:
             self._tell(TunnelEvent(at=run.started_at, state="given", url=run.public_url, run_id=run.id))
-
-    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wake the follower, from the writer's thread."""
-        if not self._changed.is_set():
-            loop.call_soon_threadsafe(self._changed.set)
 
     def _notice(self, message: str, hint: str | None = None) -> None:
         # Told by the follower, not here: a broken output must not raise inside the engine.
@@ -458,7 +468,7 @@ class _Recording:
             if recorder.look() is None and recorder.lost_count != told:
                 told = recorder.lost_count
                 with contextlib.suppress(StoreError):  # the recorder tells
-                    await asyncio.to_thread(self._store.update_run, replace(run, lost=told))
+                    await self._store.update_run(replace(run, lost=told))
 
     async def _knock(self) -> None:
         """Connect to the target once and say where nobody answers; recording goes on, it may be started later."""
@@ -480,8 +490,8 @@ class _Recording:
         assert run.ended_at is not None
         problem = None
         try:
-            self._store.flush()
-            self._store.finish_run(run.id, ended_at=run.ended_at, lost=run.lost)
+            await self._store.flush()
+            await self._store.finish_run(run.id, ended_at=run.ended_at, lost=run.lost)
         except StoreError as exc:  # the disk is still full: what clients were given an answer for is there already
             problem = exc
         await self._tell_rest(reader, run)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from scimproxy.errors import ScimproxyError, StoreError
 from scimproxy.exchange import Connection, Exchange
-from scimproxy.redact import redact
+from scimproxy.redact import redact, redactions
 
 __all__ = ["Recorder", "Secrets", "Sink"]
 
@@ -28,11 +28,17 @@ _MOST_REASONS = 100
 class Sink(Protocol):
     """The part of the store that recording needs."""
 
-    last_error: StoreError | None
-    """Why nothing can be written at present; the store tries by itself and takes it back."""
+    @property
+    def last_error(self) -> StoreError | None:
+        """Why nothing can be written at present; the store tries by itself and takes it back."""
 
-    def submit_then(self, exchange: Exchange, told: Callable[[BaseException | None], None]) -> None:
-        """Queue an exchange; `told` is called in another thread, with None when it is committed or else why not."""
+    def submit_then(
+        self, exchange: Exchange, told: Callable[[BaseException | None], None], changes: Mapping[str, Any]
+    ) -> None:
+        """Queue an exchange; `told` is called in the event loop, with None when it is committed or else why not.
+
+        `changes` are fields that are stored in place of the exchange's own.
+        """
 
     def pending(self, exchange: Exchange) -> None:
         """Queue an exchange that is still in flight."""
@@ -111,8 +117,6 @@ class Recorder:
         self._pass_when_full = pass_when_full
         self._on_trouble = on_trouble
         self._told: StoreError | None = None
-        self._ends: deque[tuple[Callable[[ScimproxyError | None], None], BaseException | None]] = deque()
-        self._woken = False
         self.secrets = Secrets()
         self.lost_reasons: Counter[str] = Counter()
 
@@ -148,24 +152,30 @@ class Recorder:
             return
         if _is_big(exchange) and not self._keep_secrets:
             # Looking for secrets in megabytes takes a while: not in the event loop.
-            cleaning = self._loop.run_in_executor(None, redact, exchange)
-            cleaning.add_done_callback(functools.partial(self._submit_cleaned, done))
+            cleaning = self._loop.run_in_executor(None, redactions, exchange)
+            cleaning.add_done_callback(functools.partial(self._submit_cleaned, exchange, done))
             return
-        self._store.submit_then(self._clean(exchange), functools.partial(self._ended, done))
+        changes: Mapping[str, Any] = {}
+        if not self._keep_secrets:
+            changes, secrets = redactions(exchange)
+            if secrets:
+                self.secrets.add(secrets)
+        self._store.submit_then(exchange, functools.partial(self._ended, done), changes)
 
     def _submit_cleaned(
         self,
+        exchange: Exchange,
         done: Callable[[ScimproxyError | None], None],
-        cleaning: asyncio.Future[tuple[Exchange, dict[str, str]]],
+        cleaning: asyncio.Future[tuple[dict[str, Any], dict[str, str]]],
     ) -> None:
         try:
-            clean, secrets = cleaning.result()
+            changes, secrets = cleaning.result()
         except Exception as exc:  # noqa: BLE001 - our own fault: what may hold secrets is not stored, and that is said
             _log.exception("an exchange could not be cleaned of secrets")
             self._ended(done, exc)
             return
         self.secrets.add(secrets)
-        self._store.submit_then(clean, functools.partial(self._ended, done))
+        self._store.submit_then(exchange, functools.partial(self._ended, done), changes)
 
     def pending(self, exchange: Exchange) -> None:
         """Announce an exchange in flight."""
@@ -208,31 +218,10 @@ class Recorder:
         return clean
 
     def _ended(self, done: Callable[[ScimproxyError | None], None], error: BaseException | None) -> None:
-        """Pass the end of a write from the writer's thread on to the event loop.
+        done(None if error is None else self._problem(error))
 
-        Waking the loop takes a lock and a byte through a socket. A commit ends a whole group, so its ends are
-        collected and the loop is woken once for all of them.
-        """
-        self._ends.append((done, error))
-        # The flag falls before the queue is emptied (in _wake), so nothing added here can be left behind.
-        if not self._woken:
-            self._woken = True
-            self._loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        self._woken = False
-        try:
-            while self._ends:
-                done, error = self._ends.popleft()
-                done(self._problem(error))
-        finally:
-            if self._ends:  # a `done` raised: the loop logs it, and the others are not forgotten
-                self._loop.call_soon(self._wake)
-
-    def _problem(self, error: BaseException | None) -> ScimproxyError | None:
-        """Return why an answer must be withheld; None where it may go, recorded or counted as lost."""
-        if error is None:
-            return None
+    def _problem(self, error: BaseException) -> ScimproxyError | None:
+        """Return why an answer must be withheld; None where it may go, counted as lost."""
         self.look()
         if self._pass_when_full:
             self.lost(str(error))

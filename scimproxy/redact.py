@@ -37,7 +37,14 @@ from scimproxy.secret_bodies import (
     without_jwts_in_text,
 )
 
-__all__ = ["SECRET_PARAMETERS", "redact", "redact_content", "redact_headers", "redact_target"]
+__all__ = [
+    "SECRET_PARAMETERS",
+    "redact",
+    "redact_content",
+    "redact_headers",
+    "redact_target",
+    "redactions",
+]
 
 SECRET_PARAMETERS = frozenset(
     {
@@ -74,6 +81,7 @@ SECRET_PARAMETERS = frozenset(
 )
 """Lower-case names of query and form parameters whose values are credentials."""
 
+_PLAIN_KINDS = frozenset({"application/scim+json", "application/json"})
 _BINARY = ("application/octet-stream", "application/pdf", "application/zip", "audio/", "font/", "image/", "video/")
 _DECODED_LIMIT = 64 * 1024 * 1024
 _BOMB_KEPT = 1024 * 1024
@@ -124,17 +132,26 @@ _USERINFO = re.compile(r"(?<=//)([^/?#@\s]*)@")
 
 def redact(exchange: Exchange) -> tuple[Exchange, dict[str, str]]:
     """Return the exchange without its secrets, and the secrets by fingerprint (for the live process only)."""
+    changes, found = redactions(exchange)
+    return (_copy(exchange, changes) if changes else exchange), found
+
+
+def redactions(exchange: Exchange) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the fields that differ in the exchange without its secrets, and the secrets by fingerprint.
+
+    For the hot path, which makes a row of both and needs no copy of the exchange.
+    """
     found: dict[str, str] = {}
     keep = Keep(found)
     request = _request(exchange.request, keep)
+    changes: dict[str, Any] = {} if request is exchange.request else {"request": request}
     response = exchange.response
     if response is not None:
-        response = _response(response, keep, _echoes(keep))
+        safe = _response(response, keep, _echoes(keep) if found else ())
+        if safe is not response:
+            changes["response"] = safe
     rest = _rest(exchange, keep)
-    untouched = request is exchange.request and response is exchange.response
-    if untouched and all(value == getattr(exchange, name) for name, value in rest.items()):
-        return exchange, found
-    return _copy(exchange, {"request": request, "response": response, **rest}), found
+    return changes | {name: value for name, value in rest.items() if value != getattr(exchange, name)}, found
 
 
 _SLOTS = tuple((getattr(Exchange, one.name).__get__, getattr(Exchange, one.name).__set__) for one in fields(Exchange))
@@ -433,10 +450,12 @@ def _stored(content: Content, data: bytes) -> Content:
 
 
 def _safe_bytes(data: bytes, headers: Headers, keep: Keep, echoes: tuple[Echo, ...], *, cut: bool) -> bytes:
-    kind = (headers.get("content-type") or "").lower()
+    kind = headers.get("content-type") or ""
+    if kind not in _PLAIN_KINDS:
+        kind = kind.lower()
     safe = data
     form = kind.startswith("application/x-www-form-urlencoded")
-    if form or _FORM.match(data):
+    if form or (data[:1] != b"{" and _FORM.match(data)):
         text = data.decode("latin-1")
         changed = _form(text, keep)
         safe = data if changed == text else changed.encode("latin-1")

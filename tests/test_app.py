@@ -23,7 +23,7 @@ from scimproxy.app import Event, Notice, Ready, RecordOptions, Seen, Skipped, St
 from scimproxy.errors import EngineError, StoreError, StoreFull
 from scimproxy.exchange import TunnelEvent
 from scimproxy.proxy.engine import Address, EngineOptions, Recorder, Target
-from scimproxy.store import Reader, Store
+from scimproxy.store import Reader, Store, StoreApart
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ async def test_a_disk_that_is_full_at_the_end(
     def full(*_: object, **__: object) -> None:
         raise StoreFull("no space is left")
 
-    monkeypatch.setattr(Store, "flush", full)
+    monkeypatch.setattr(StoreApart, "flush", full)
     stop("done")
     with pytest.raises(StoreFull):
         await task
@@ -266,19 +266,19 @@ async def test_trouble_with_the_store_is_told(
     upstream: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Scripted] = []
-    stores: list[Store] = []
-    opened = Store.open
+    stores: list[StoreApart] = []
+    opened = StoreApart.open
 
     def make(given: EngineOptions, recorder: Recorder) -> Scripted:
         made.append(Scripted(given, recorder))
         return made[-1]
 
-    def open_store(*args: Any, **named: Any) -> Store:
-        stores.append(opened(*args, **named))
+    async def open_store(*args: Any, **named: Any) -> StoreApart:
+        stores.append(await opened(*args, **named))
         return stores[-1]
 
     monkeypatch.setattr(app, "engine_maker", lambda _: make)
-    monkeypatch.setattr(app.Store, "open", open_store)
+    monkeypatch.setattr(app.StoreApart, "open", open_store)
     for passing, word in ((False, "clients get 507"), (True, "passes UNRECORDED")):
         watch, stop = Watch(), Stop()
         task = asyncio.create_task(record(options(upstream, tmp_path, pass_when_full=passing), watch, stop))

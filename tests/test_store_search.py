@@ -94,7 +94,7 @@ def test_sql_means_what_the_query_means(
 ) -> None:
     db = tmp_path_factory.mktemp("agree") / "s.db"
     with Store.open(db) as store, Reader.open(db) as reader:
-        store._derives = False
+        store._writer.derives = False
         store.start_run(run())
         for one in many[: len(many) - late]:
             store.add(one)
@@ -157,7 +157,7 @@ def test_derived_rows_are_made_again(db: Path) -> None:
     with Store.open(db) as store, Reader.open(db) as reader:
         store.start_run(run())
         store.add(exchange("POST", body=USER, answer=USER))
-        store._derives = False
+        store._writer.derives = False
         before = [row.summary for row in reader.search("bjensen op:create")]
         store.rederive()
         told: list[int] = []

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from scimproxy.exchange import (
@@ -29,19 +31,26 @@ from scimproxy.exchange import (
 
 __all__ = [
     "CONNECTION_COLUMNS",
+    "CONNECTION_PLACES",
+    "CONTENT_PLACES",
     "EXCHANGE_COLUMNS",
+    "HEADER_PLACES",
+    "NO_CHANGES",
     "RUN_COLUMNS",
+    "RUN_PLACE",
+    "UID_PLACE",
     "certificate_from_row",
     "certificate_row",
     "connection_from_row",
     "connection_row",
     "exchange_from_row",
-    "exchange_row",
     "from_iso",
     "headers_from_text",
     "headers_text",
+    "loose_row",
     "run_from_row",
     "run_row",
+    "settle",
     "tags_from_text",
     "tags_text",
     "to_iso",
@@ -61,6 +70,9 @@ class Numbers(Protocol):
 
     def content(self, content: Content, /) -> int:
         """Return the row of this content."""
+
+    def connection(self, run_id: int, connection: Connection, /) -> int:
+        """Return the row of this connection."""
 
 
 class Values(Protocol):
@@ -239,37 +251,71 @@ def connection_from_row(row: sqlite3.Row, chain: Iterable[Certificate] = ()) -> 
     )
 
 
-def exchange_row(
-    it: Exchange, number: int, seq: int, run_id: int, connections: tuple[int | None, int | None], parts: Numbers
-) -> tuple[Any, ...]:
-    """Return the values of EXCHANGE_COLUMNS.
+_AT = {name: at for at, name in enumerate(EXCHANGE_COLUMNS)}
+_NUMBER, _SEQ, _RUN = _AT["id"], _AT["seq"], _AT["run_id"]
+_TIMES = (_AT["started_at"], _AT["ended_at"])
+CONNECTION_PLACES = (_AT["client_connection_id"], _AT["upstream_connection_id"])
+HEADER_PLACES = tuple(at for name, at in _AT.items() if name.endswith(("_headers_id", "_trailers_id")))
+CONTENT_PLACES = (_AT["request_content_id"], _AT["response_content_id"])
+RUN_PLACE, UID_PLACE = _RUN, _AT["uid"]
+NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
+_USUAL = frozenset({"request", "response", "upstream_request_headers"})
+"""What is changed in nearly every exchange with a token in it, and worth no copy of the whole."""
 
-    `connections` are the row ids of the client's and the upstream's. `parts` gives row ids: `parts.headers(Headers)`
-    and `parts.content(Content)`.
+
+def loose_row(it: Exchange, changes: Mapping[str, Any] = NO_CHANGES) -> list[Any]:
+    """Return the values of EXCHANGE_COLUMNS, as far as the exchange (with some fields changed) tells them.
+
+    What exchanges share stands there itself (at CONNECTION_PLACES, HEADER_PLACES and CONTENT_PLACES), times are Unix
+    seconds, id and seq are None; `settle` makes a row of it. Cheap: this runs beside the event loop of an engine.
     """
-    request, response, failure, timings = it.request, it.response, it.failure, it.timings
-    headers, content = parts.headers, parts.content
-    return (
-        number, seq, run_id, it.state, it.origin, request.method, request.target, it.scheme, it.host,
+    if changes:
+        if not changes.keys() <= _USUAL:
+            it = replace(it, **changes)
+        request = changes.get("request", it.request)
+        response = changes.get("response", it.response)
+        upstream_headers = changes.get("upstream_request_headers", it.upstream_request_headers)
+    else:
+        request, response, upstream_headers = it.request, it.response, it.upstream_request_headers
+    failure, timings = it.failure, it.timings
+    return [
+        None, None, it.run_id, it.state, it.origin, request.method, request.target, it.scheme, it.host,
         response.status_code if response else None, response.reason if response else None,
         failure.kind if failure else None, failure.message if failure else None,
         failure.phase if failure else None, failure.side if failure else None,
-        to_iso(it.started_at), None if it.ended_at is None else to_iso(it.ended_at),
+        it.started_at, it.ended_at,
         timings.total, timings.dns, timings.connect, timings.tls, timings.send, timings.wait, timings.receive,
         it.client, it.client_address, it.client_claim,
-        connections[0], it.client_index, it.upstream_address, connections[1], it.upstream_index,
-        it.attempts, it.ended, request.http_version, headers(request.headers), content(request.content),
-        None if request.trailers is None else headers(request.trailers), request.wire_bytes,
-        response.http_version if response else None,
-        headers(response.headers) if response else None, content(response.content) if response else None,
-        None if response is None or response.trailers is None else headers(response.trailers),
+        it.client_connection, it.client_index, it.upstream_address, it.upstream_connection, it.upstream_index,
+        it.attempts, it.ended, request.http_version, request.headers, request.content, request.trailers,
+        request.wire_bytes,
+        response.http_version if response else None, response.headers if response else None,
+        response.content if response else None, response.trailers if response else None,
         response.wire_bytes if response else None,
-        it.upstream_request_target,
-        None if it.upstream_request_headers is None else headers(it.upstream_request_headers),
-        None if it.upstream_response_headers is None else headers(it.upstream_response_headers),
+        it.upstream_request_target, upstream_headers, it.upstream_response_headers,
         _dumps([(r.place, r.before, r.after) for r in it.rewrites]) if it.rewrites else None,
-        it.note, tags_text(it.tags), it.uid, it.parent_id, _dumps(it.extra) if it.extra else None,
-    )  # fmt: skip
+        it.note, tags_text(it.tags) if it.tags else None, it.uid, it.parent_id,
+        _dumps(it.extra) if it.extra else None,
+    ]  # fmt: skip
+
+
+def settle(loose: list[Any], number: int, seq: int, run_id: int, parts: Numbers) -> list[Any]:
+    """Return the row for SQLite of a loose one: with its numbers, and row ids in place of what is shared."""
+    row = loose.copy()  # a group that fails is written again, item by item
+    row[_NUMBER], row[_SEQ], row[_RUN] = number, seq, run_id
+    for at in _TIMES:
+        if row[at] is not None:
+            row[at] = to_iso(row[at])
+    for at in CONNECTION_PLACES:
+        if row[at] is not None:
+            row[at] = parts.connection(run_id, row[at])
+    for at in HEADER_PLACES:
+        if row[at] is not None:
+            row[at] = parts.headers(row[at])
+    for at in CONTENT_PLACES:
+        if row[at] is not None:
+            row[at] = parts.content(row[at])
+    return row
 
 
 def exchange_from_row(

@@ -6,7 +6,6 @@ import sqlite3
 
 from scimproxy.errors import StoreError
 from scimproxy.exchange import Run
-from scimproxy.store.process import this_process
 from scimproxy.store.rows import RUN_COLUMNS, run_row, to_iso
 from scimproxy.store.suites import delete_suite
 
@@ -19,9 +18,9 @@ _INSERT = (
 _UPDATE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in RUN_COLUMNS)} WHERE id = ?"  # noqa: S608 - as above
 
 
-def insert_run(conn: sqlite3.Connection, run: Run) -> int:
-    """Store a run of this process; return its id."""
-    number = conn.execute(_INSERT, (*run_row(run), this_process())).lastrowid
+def insert_run(conn: sqlite3.Connection, run: Run, process: str) -> int:
+    """Store a run of that process; return its id."""
+    number = conn.execute(_INSERT, (*run_row(run), process)).lastrowid
     assert number is not None
     return number
 

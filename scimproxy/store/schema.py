@@ -15,7 +15,7 @@ __all__ = ["APPLICATION_ID", "DERIVE_VERSION", "OLDEST_READABLE", "SCHEMA_VERSIO
 APPLICATION_ID = 0x5C1A2643
 """Marks the file as ours (`PRAGMA application_id`)."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The newest migration below (`PRAGMA user_version`)."""
 
 OLDEST_READABLE = 1
@@ -309,6 +309,13 @@ CREATE TABLE scripts (
 """,
 )
 
+_SHARED = (
+    # An index on every hash cost a recording a page for each content, and more as it grew: contents that follow
+    # closely on an equal one share its row anyway (sharing.py). Big ones are still looked for.
+    "DROP INDEX contents_once",
+    "CREATE INDEX contents_big ON contents (sha256) WHERE stored_size > 16384",
+)
+
 
 def next_numbers(conn: sqlite3.Connection) -> tuple[int, int]:
     """Return the next exchange id and the next seq. A prune leaves the highest ones ever given in `progress`."""
@@ -344,5 +351,11 @@ def migrate(conn: sqlite3.Connection) -> None:
         for statement in _SUITES:
             db.execute(statement.strip())
         db.execute("PRAGMA user_version = 2")
+
+    @migrations()  # type: ignore[untyped-decorator]  # as above
+    def m003_shared(db: Database) -> None:
+        for statement in _SHARED:
+            db.execute(statement)
+        db.execute("PRAGMA user_version = 3")
 
     migrations.apply(Database(conn, recursive_triggers=False))

@@ -31,6 +31,10 @@ _CONNECTION_UPDATE_SQL = (
 )
 
 
+_BIG = 16_384
+"""From so many bytes on an equal content is looked for in the whole database (index contents_big)."""
+
+
 class _Cache[K, V]:
     """A bounded dictionary that forgets what was not asked for lately: two generations, no bookkeeping on a hit."""
 
@@ -107,16 +111,16 @@ class Sharing:
         return number
 
     def content(self, content: Content) -> int:
-        """Return the row of this content; equal contents (by sha256) share one."""
+        """Return the row of this content; equal ones (by sha256) share one, small ones only if seen lately."""
         sha256, size, data, redacted = content.sha256, content.size, content.data, content.redacted
         key = (sha256, size, len(data), redacted)
         number = self._contents.get(key) if sha256 else None
         if number is not None:
             return number
-        if sha256:
+        if sha256 and len(data) > _BIG:
             found = self._conn.execute(
                 "SELECT id FROM contents WHERE sha256 = ? AND size = ? AND stored_size = ? AND redacted = ?"
-                " AND sha256 != ''",
+                " AND stored_size > 16384",
                 key,
             ).fetchone()
             if found is not None:

@@ -38,8 +38,7 @@ class SuiteRows:
         Raises:
             StoreError: it cannot be written.
         """
-        # The writer's own door for work in its thread; the package is one room.
-        self._store._call(lambda: _save(self._store._conn, self._run_id, result))  # noqa: SLF001 - as said above
+        self._store.transact(lambda conn: _save(conn, self._run_id, result))
 
     def add(self, step: StepResult) -> int:
         """Write a step that has ended; return its row's id.
@@ -47,7 +46,7 @@ class SuiteRows:
         Raises:
             StoreError: it cannot be written.
         """
-        return self._store._call(lambda: _add(self._store._conn, self._run_id, step))  # noqa: SLF001 - as above
+        return self._store.transact(lambda conn: _add(conn, self._run_id, step))
 
 
 def _save(conn: sqlite3.Connection, run_id: int, result: SuiteResult) -> None:

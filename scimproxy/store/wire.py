@@ -1,0 +1,141 @@
+"""What travels between a recorder and its writing process: items one way, answers the other; bytes in, values out.
+
+One rule: both ends are one program in one version, started by one another; this is no format for anybody else. What
+exchanges share (headers, connections) is sent once and spoken of by number then; both ends forget at the same item.
+Frames are marshal, which is several times faster than pickle on rows; what is rare and nested is pickled inside.
+"""
+
+from __future__ import annotations
+
+import marshal
+import pickle
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from scimproxy.exchange import EMPTY, Connection, Content, Headers
+from scimproxy.store.rows import CONNECTION_PLACES, CONTENT_PLACES, HEADER_PLACES
+
+__all__ = ["Decoder", "Encoder", "Frames", "frame"]
+
+_LENGTH = struct.Struct("<Q")
+_MOST = 1024
+"""So many shared values are numbered before both ends begin anew."""
+
+
+def frame(value: list[Any] | tuple[Any, ...]) -> bytes:
+    """Return a value as a frame.
+
+    Raises:
+        ValueError: it holds something that is neither a number, a text, bytes nor a list or tuple of such.
+    """
+    data = marshal.dumps(value)
+    return _LENGTH.pack(len(data)) + data
+
+
+class Frames:
+    """Cuts what is received into the values that were sent."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes | memoryview) -> Iterator[Any]:
+        """Take bytes; give the values that are whole."""
+        buffer = self._buffer
+        buffer += data
+        at = 0
+        while len(buffer) - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(buffer, at)
+            end = at + _LENGTH.size + length
+            if len(buffer) < end:
+                break
+            with memoryview(buffer) as view, view[at + _LENGTH.size : end] as whole:
+                value = marshal.loads(whole)  # noqa: S302 - from our own other end
+            at = end
+            yield value
+        del buffer[:at]
+
+
+class Encoder:
+    """Turns items into plain values."""
+
+    def __init__(self) -> None:
+        # Engines pass the same objects again and again; the object is kept, so that its id() stays its own.
+        self._known: dict[int, tuple[Headers | Connection, int]] = {}
+        self._new: list[tuple[Any, ...]] = []
+
+    def forget(self) -> None:
+        """Begin to number anew, at both ends."""
+        self._known.clear()
+        self._new = [("forget",)]
+
+    def row(self, kind: str, loose: list[Any]) -> bytes:
+        """Return the frame of a loose row; the row is changed.
+
+        Raises:
+            ValueError: it holds a value of a foreign type.
+        """
+        if len(self._known) >= _MOST:
+            self.forget()
+        for at in HEADER_PLACES:
+            shared = loose[at]
+            if shared is not None:
+                known = self._known.get(id(shared))
+                loose[at] = known[1] if known is not None else self._number("headers", shared, shared.pairs)
+        for at in CONNECTION_PLACES:
+            shared = loose[at]
+            if shared is not None:
+                known = self._known.get(id(shared))
+                loose[at] = known[1] if known is not None else self._number("connection", shared, pickled(shared))
+        for at in CONTENT_PLACES:
+            content = loose[at]
+            if content is EMPTY:
+                loose[at] = ()
+            elif content is not None:
+                loose[at] = (content.data, content.size, content.sha256, content.redacted)
+        told, self._new = self._new, []
+        try:
+            return frame([*told, (kind, loose)])
+        except ValueError:
+            self.forget()  # what was told with it is not known at the other end
+            raise
+
+    def _number(self, kind: str, shared: Headers | Connection, plain: object) -> int:
+        number = len(self._known)
+        self._known[id(shared)] = (shared, number)
+        self._new.append((kind, number, plain))
+        return number
+
+
+def pickled(value: object) -> bytes:
+    """Return a value of our own types as bytes."""
+    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+
+class Decoder:
+    """Turns plain values into items again; the other end of an Encoder."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Headers | Connection] = {}
+
+    def learn(self, kind: str, *told: Any) -> None:  # noqa: ANN401 - as the encoder sent it
+        """Take what is shared."""
+        if kind == "forget":
+            self._known.clear()
+        elif kind == "headers":
+            self._known[told[0]] = Headers(told[1])
+        else:
+            self._known[told[0]] = pickle.loads(told[1])  # noqa: S301 - from the process that started this one
+
+    def row(self, loose: list[Any]) -> list[Any]:
+        """Return the loose row that was sent; it is changed."""
+        known = self._known
+        for at in (*HEADER_PLACES, *CONNECTION_PLACES):
+            number = loose[at]
+            if number is not None:
+                loose[at] = known[number]
+        for at in CONTENT_PLACES:
+            content = loose[at]
+            if content is not None:
+                loose[at] = Content(*content) if content else EMPTY
+        return loose
