@@ -33,7 +33,7 @@ PROBE = "Scimproxy-Probe"
 _OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
 """Fields that some servers obey instead of the method; SCIM 1.1 clients send the first with a PATCH."""
 
-_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_AUTHORITY = re.compile(r"[A-Za-z0-9._~:\[\]-]+")
 _MOST_CLIENTS = 10_000
 _MINUTE_S = 60.0
 
@@ -69,14 +69,14 @@ class Guard:
     def __init__(self, options: EngineOptions, guard: GuardOptions) -> None:
         self._options = options
         self._guard = guard
-        self._host = _authority(options.public_origin)
+        self._host = _public(options.public_origin)
         self._token = None if guard.token is None else _digest(guard.token)
         self._allowed = None if guard.allow is None else _Ranges(guard.allow)
         self._rates = _Rates(guard.rate_per_client, guard.rate_overall)
 
     def public_at(self, origin: str | None) -> None:
         """Tell under which scheme and authority clients see us from now on: a tunnel's URL may change."""
-        self._host = _authority(origin)
+        self._host = _public(origin)
 
     def admit(self, request: Request, caller: Caller, now_m: float) -> str | Refusal | Response:
         """Return the target for the upstream, why there is none, or the answer to a probe of our own."""
@@ -110,16 +110,17 @@ class Guard:
             return Refusal(508, "the request went through this scimproxy already: TARGET leads back to it")
         host = headers.get("host")
         if self._host is not None and (host is None or not self._knows(host)):
+            given = "no Host" if host is None else f"the Host {host!r}"
             return Refusal(
                 421,
-                f"the Host {host!r} is neither {self._host} nor this machine",
+                f"{given}, but only {self._host} and this machine itself are served",
                 told="this is not the host that you are looking for",
             )
         return None
 
     def _knows(self, host: str) -> bool:
         """Whether a Host is the public one, or loopback (a tunnel may rewrite it; DNS rebinding cannot)."""
-        authority = _authority(f"//{host}")
+        authority = _authority(host)
         return authority is not None and (authority == self._host or _is_loopback(authority))
 
     def _unwelcome(self, headers: Headers, caller: Caller) -> Refusal | None:
@@ -171,16 +172,28 @@ def _listed(headers: Headers, name: str) -> set[str]:
 # -- hosts and addresses ------------------------------------------------------------------------------------------
 
 
-def _authority(origin: str | None) -> str | None:
-    """Return host and port in one spelling, without a default port; None where there is none to be read."""
-    if origin is None or not _VISIBLE.fullmatch(origin):
+def _public(origin: str | None) -> str | None:
+    """Return the authority of an origin; where it has no usable one, a text that no Host equals."""
+    if origin is None:
+        return None
+    given = urlsplit(origin).netloc
+    try:
+        plain = given.encode("idna").decode()
+    except UnicodeError:
+        plain = given
+    return _authority(plain) or plain
+
+
+def _authority(text: str) -> str | None:
+    """Return host and port in one spelling, without a default port; None where the text is something else."""
+    if not _AUTHORITY.fullmatch(text):
         return None
     try:
-        parts = urlsplit(origin)
+        parts = urlsplit(f"//{text}")
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if not host or parts.username is not None or parts.path:
+    if not host:
         return None
     host = host.removesuffix(".")
     shown = f"[{host}]" if ":" in host else host
@@ -244,7 +257,7 @@ class _Bucket:
         """Return how long it takes until a request may pass; 0.0 where one may now."""
         passed_s = max(0.0, now_m - self._at_m)
         self._left = min(float(self._per_minute), self._left + passed_s * self._per_minute / _MINUTE_S)
-        self._at_m = now_m
+        self._at_m = max(self._at_m, now_m)
         return 0.0 if self._left >= 1.0 else (1.0 - self._left) * _MINUTE_S / self._per_minute
 
     def take(self) -> None:
