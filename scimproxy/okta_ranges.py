@@ -7,6 +7,7 @@ Okta IP addresses"); a fetched file holds the moment of its fetching beside the 
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -160,7 +161,8 @@ def keep(data: bytes, path: Path, *, fetched_at: float, url: str) -> OktaRanges:
         beside.write_text(text + "\n", encoding="utf-8")
         beside.replace(path)
     except OSError as exc:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise ScimproxyError(
             f"{path} cannot be written: {exc.strerror or exc}", hint="name another place with --file"
         ) from exc

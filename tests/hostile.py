@@ -21,27 +21,123 @@ def honest(
 
 
 def _paths() -> dict[str, bytes]:
-    outside = """
-        / /scim /scim/ /scim/v1/Users /scim/v2x /scim/v22/Users /SCIM/v2/Users /scim/V2/Users //scim/v2/Users
-        /x/../scim/v2/Users /./scim/v2/Users /scim//v2/Users /scim/./v2/Users /scim%2fv2/Users /scim%2Fv2%2FUsers
-        /scim\\v2\\Users \\scim\\v2\\Users /scim;x/v2/Users /scim/v2;x/Users /scim/v2%00/Users /scim/v2%20/Users
-        /admin /api /api/requests/http /status /events /login /inspector /ui /static/app.js /favicon.ico /robots.txt
-        /_scimproxy /scimproxy /debug/pprof /.git/config /.env /metrics /health /healthz /ws /graphql /runs /exchanges/1
-        /%2e%2e/scim/v2/Users /..;/scim/v2/Users /scim%252fv2/Users /%73cim/v3/Users /scim/v2%2f..%2fadmin
-        /scim/v2%23/Users /scim/v2%3f/Users /scim/v2\\..\\admin /scim/v%32%2e%2e/x /scim/%76%31 /?/scim/v2/Users
-        /#/scim/v2/Users /scim/v2#/../../admin * /*
-    """.split()
-    climbing = """
-        /.. /../admin /../../etc/passwd /Users/../../admin /Users/1/../../../admin /./../admin //../admin /%2e%2e/admin
-        /%2E%2E/admin /%2e./admin /.%2e/admin /..%2fadmin /..%2Fadmin /%2e%2e%2fadmin /..%5cadmin /%5c..%5c..%5cadmin
-        /..\\admin /Users\\..\\..\\admin /%252e%252e/admin /%252e%252e%252fadmin /..%252fadmin /%25252e%25252e/admin
-        /%2525252e%2525252e/admin /%252525252e%252525252e/admin /%25252525252e%25252525252e/admin
-        /%c0%ae%c0%ae/admin /%c0%ae./admin /..%c0%afadmin /..%c1%9cadmin /%e0%80%ae%e0%80%ae/admin
-        /%f0%80%80%ae%f0%80%80%ae/admin /%25c0%25ae%25c0%25ae/admin /%u002e%u002e/admin /..%u002fadmin /..%u005cadmin
-        /..;/admin /..;a=b/admin /%2e%2e;/admin /..%3b/admin /..%00/admin /..%2500/admin /..%23/admin /..%3f/admin
-        /..%20/admin /..%09/admin /..%0a/admin /%20../admin /Users/..;/..;/admin /Users/%2e%2e/%2e%2e/admin
-        /Users/..%2f..%2fadmin /Users/x/..//../../admin /a/b/c/../../../../admin /Users?/../../.. /Users%3f/../../../x
-    """.split()
+    outside = [
+        "/",
+        "/scim",
+        "/scim/",
+        "/scim/v1/Users",
+        "/scim/v2x",
+        "/scim/v22/Users",
+        "/SCIM/v2/Users",
+        "/scim/V2/Users",
+        "//scim/v2/Users",
+        "/x/../scim/v2/Users",
+        "/./scim/v2/Users",
+        "/scim//v2/Users",
+        "/scim/./v2/Users",
+        "/scim%2fv2/Users",
+        "/scim%2Fv2%2FUsers",
+        "/scim\\v2\\Users",
+        "\\scim\\v2\\Users",
+        "/scim;x/v2/Users",
+        "/scim/v2;x/Users",
+        "/scim/v2%00/Users",
+        "/scim/v2%20/Users",
+        "/admin",
+        "/api",
+        "/api/requests/http",
+        "/status",
+        "/events",
+        "/login",
+        "/inspector",
+        "/ui",
+        "/static/app.js",
+        "/favicon.ico",
+        "/robots.txt",
+        "/_scimproxy",
+        "/scimproxy",
+        "/debug/pprof",
+        "/.git/config",
+        "/.env",
+        "/metrics",
+        "/health",
+        "/healthz",
+        "/ws",
+        "/graphql",
+        "/runs",
+        "/exchanges/1",
+        "/%2e%2e/scim/v2/Users",
+        "/..;/scim/v2/Users",
+        "/scim%252fv2/Users",
+        "/%73cim/v3/Users",
+        "/scim/v2%2f..%2fadmin",
+        "/scim/v2%23/Users",
+        "/scim/v2%3f/Users",
+        "/scim/v2\\..\\admin",
+        "/scim/v%32%2e%2e/x",
+        "/scim/%76%31",
+        "/?/scim/v2/Users",
+        "/#/scim/v2/Users",
+        "/scim/v2#/../../admin",
+        "*",
+        "/*",
+    ]
+    climbing = [
+        "/..",
+        "/../admin",
+        "/../../etc/passwd",
+        "/Users/../../admin",
+        "/Users/1/../../../admin",
+        "/./../admin",
+        "//../admin",
+        "/%2e%2e/admin",
+        "/%2E%2E/admin",
+        "/%2e./admin",
+        "/.%2e/admin",
+        "/..%2fadmin",
+        "/..%2Fadmin",
+        "/%2e%2e%2fadmin",
+        "/..%5cadmin",
+        "/%5c..%5c..%5cadmin",
+        "/..\\admin",
+        "/Users\\..\\..\\admin",
+        "/%252e%252e/admin",
+        "/%252e%252e%252fadmin",
+        "/..%252fadmin",
+        "/%25252e%25252e/admin",
+        "/%2525252e%2525252e/admin",
+        "/%252525252e%252525252e/admin",
+        "/%25252525252e%25252525252e/admin",
+        "/%c0%ae%c0%ae/admin",
+        "/%c0%ae./admin",
+        "/..%c0%afadmin",
+        "/..%c1%9cadmin",
+        "/%e0%80%ae%e0%80%ae/admin",
+        "/%f0%80%80%ae%f0%80%80%ae/admin",
+        "/%25c0%25ae%25c0%25ae/admin",
+        "/%u002e%u002e/admin",
+        "/..%u002fadmin",
+        "/..%u005cadmin",
+        "/..;/admin",
+        "/..;a=b/admin",
+        "/%2e%2e;/admin",
+        "/..%3b/admin",
+        "/..%00/admin",
+        "/..%2500/admin",
+        "/..%23/admin",
+        "/..%3f/admin",
+        "/..%20/admin",
+        "/..%09/admin",
+        "/..%0a/admin",
+        "/%20../admin",
+        "/Users/..;/..;/admin",
+        "/Users/%2e%2e/%2e%2e/admin",
+        "/Users/..%2f..%2fadmin",
+        "/Users/x/..//../../admin",
+        "/a/b/c/../../../../admin",
+        "/Users?/../../..",
+        "/Users%3f/../../../x",
+    ]
     climbing.remove("/Users?/../../..")  # that is a query
     return {f"outside {path}": honest(f"GET {path} HTTP/1.1") for path in outside} | {
         f"climbing {path}": honest(f"GET /scim/v2{path} HTTP/1.1") for path in climbing
@@ -86,7 +182,23 @@ def _targets() -> dict[str, bytes]:
 
 
 def _methods() -> dict[str, bytes]:
-    unknown = "TRACE TRACK DEBUG PROPFIND MKCOL COPY MOVE LOCK PURGE LINK SEARCH get Get POSTX FOO".split()
+    unknown = [
+        "TRACE",
+        "TRACK",
+        "DEBUG",
+        "PROPFIND",
+        "MKCOL",
+        "COPY",
+        "MOVE",
+        "LOCK",
+        "PURGE",
+        "LINK",
+        "SEARCH",
+        "get",
+        "Get",
+        "POSTX",
+        "FOO",
+    ]
     made = {f"method {name}": honest(f"{name} /scim/v2/Users HTTP/1.1") for name in unknown}
     for field in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
         made[f"method by {field}"] = honest("POST /scim/v2/Users HTTP/1.1", fields=f"{field}: TRACE\r\n", body=b"{}")
@@ -94,11 +206,31 @@ def _methods() -> dict[str, bytes]:
 
 
 def _hosts() -> dict[str, bytes]:
-    hosts = """
-        evil.example public.example.evil xpublic.example public.example:8443 10.0.0.1 169.254.169.254 [::2]
-        public.example@evil evil@public.example public.example/x public.example#x public.example?x public.example,evil
-        127.0.0.1.evil localhost.evil 127.1 0x7f000001 2130706433 0.0.0.0 ::1 [::1 public.example:x metadata.google.internal
-    """.split()
+    hosts = [
+        "evil.example",
+        "public.example.evil",
+        "xpublic.example",
+        "public.example:8443",
+        "10.0.0.1",
+        "169.254.169.254",
+        "[::2]",
+        "public.example@evil",
+        "evil@public.example",
+        "public.example/x",
+        "public.example#x",
+        "public.example?x",
+        "public.example,evil",
+        "127.0.0.1.evil",
+        "localhost.evil",
+        "127.1",
+        "0x7f000001",
+        "2130706433",
+        "0.0.0.0",
+        "::1",
+        "[::1",
+        "public.example:x",
+        "metadata.google.internal",
+    ]
     made = {f"host {host}": honest(host=host) for host in [*hosts, "", "public.example evil", "public.example\tx"]}
     made["no host"] = f"GET /scim/v2/Users HTTP/1.1\r\n{_AUTH}\r\n".encode()
     made["no host in 1.0"] = f"GET /scim/v2/Users HTTP/1.0\r\n{_AUTH}\r\n".encode()

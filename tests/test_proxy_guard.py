@@ -91,8 +91,22 @@ def test_a_request_that_came_through_us_is_a_loop() -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["abc.example", "ABC.example", "abc.example:443", "abc.example:80", "abc.example.", "localhost", "localhost:8080"]
-    + ["127.0.0.1", "127.0.0.1:9", "127.8.9.1", "[::1]", "[::1]:8080", "LOCALHOST", "[::ffff:127.0.0.1]"],
+    [
+        "abc.example",
+        "ABC.example",
+        "abc.example:443",
+        "abc.example:80",
+        "abc.example.",
+        "localhost",
+        "localhost:8080",
+        "127.0.0.1",
+        "127.0.0.1:9",
+        "127.8.9.1",
+        "[::1]",
+        "[::1]:8080",
+        "LOCALHOST",
+        "[::ffff:127.0.0.1]",
+    ],
 )
 def test_hosts_that_are_ours(host: str) -> None:
     assert ask(guarded(origin="https://abc.example"), headers={"Host": host}) == "/scim/v2/Users"
@@ -100,9 +114,21 @@ def test_hosts_that_are_ours(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", "evil.example", "abc.example.evil", "xabc.example", "abc.example:8443", "abc.example@evil", "a@abc.example"]
-    + ["abc.example/x", "abc.example:x", "abc.example:99999", "127.0.0.1.evil", "localhost.evil", "10.0.0.1", "[::2]"]
-    + [
+    [
+        "",
+        "evil.example",
+        "abc.example.evil",
+        "xabc.example",
+        "abc.example:8443",
+        "abc.example@evil",
+        "a@abc.example",
+        "abc.example/x",
+        "abc.example:x",
+        "abc.example:99999",
+        "127.0.0.1.evil",
+        "localhost.evil",
+        "10.0.0.1",
+        "[::2]",
         "127.1",
         "2130706433",
         "0.0.0.0",
@@ -112,8 +138,6 @@ def test_hosts_that_are_ours(host: str) -> None:
         "abc.example?",
         "abc .example",
         "abc\t.example",
-    ]
-    + [
         "http://abc.example",
         "abc.example,evil",
         "abc\uff0eexample",
@@ -193,15 +217,16 @@ def test_the_secret_path_before_the_root() -> None:
         f"/{SECRET}x/scim/v2",
         f"//{SECRET}/scim/v2",
         "/?" + SECRET,
-    ]
-    + [
         f"/{SECRET.upper()}/scim/v2",
         f"/x/../{SECRET}/scim/v2",
         f"/scim/v2/{SECRET}",
         f"/{SECRET};x/scim/v2",
         f"/{SECRET}%2fscim",
-    ]
-    + [f"/./{SECRET}/scim/v2/Users", f"/{SECRET}\\scim", "/\xff\ud800/scim/v2", "/%ff%fe/scim"],
+        f"/./{SECRET}/scim/v2/Users",
+        f"/{SECRET}\\scim",
+        "/ÿ�/scim/v2",
+        "/%ff%fe/scim",
+    ],
 )
 def test_without_the_secret_path_nothing_is_there(target: str) -> None:
     refusal = refused(ask(guarded(secret_path=SECRET, token=TOKEN), "GET", target), 404)
@@ -279,11 +304,9 @@ def test_the_right_token_passes(scheme: str) -> None:
         [f"Bearer {TOKEN}x"],
         [f"Bearer {TOKEN[:-1]}"],
         [f"Bearer {TOKEN} x"],
-    ]
-    + [
         [f"Bearer {TOKEN}", f"Bearer {TOKEN}"],
         ["Bearer x", f"Bearer {TOKEN}"],
-        ["Bearer \xe9\ud800"],
+        ["Bearer é�"],
         [f"Bearer{TOKEN}"],
     ],
 )
@@ -458,8 +481,6 @@ PIECES = st.sampled_from(
         "%c0%ae",
         "%c0%af",
         "%u002e",
-    ]
-    + [
         ";",
         ";a=b",
         "%00",
@@ -474,8 +495,8 @@ PIECES = st.sampled_from(
         "v2",
         "scim/v2",
         "%73cim",
-        "\xc0\xae",
-        "\xe9",
+        "À®",
+        "é",
         "%",
     ]
 )

@@ -263,7 +263,7 @@ def _okta(given: Path | None) -> tuple[Network, ...]:
     except ScimproxyError as exc:
         raise UsageError(f"--allow okta: {exc.message}", hint=exc.hint) from exc
     assert ranges.fetched_at is not None  # a file has a date
-    told = f"Okta's {plural(len(ranges.networks), 'range')} are of {moment(ranges.fetched_at)} ({path})"
+    told = f"Okta's list of {moment(ranges.fetched_at)} holds {plural(len(ranges.networks), 'range')} ({path})"
     old = time.time() - ranges.fetched_at > _OLD_S
     notice("warning" if old else "note", told, "get them anew: scimproxy okta-ranges --fetch" if old else None)
     return ranges.networks

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from conformance.rig import OK, Rig, Rigs, answering, body_of, head_of, value_of
+from conformance.rig import OK, PATIENCE_S, Rig, Rigs, Wire, answer_all, answering, body_of, head_of, value_of
 from hostile import HOSTILE, TOKEN, honest
 
 from scimproxy.errors import StoreFull
@@ -192,13 +192,18 @@ async def test_who_waits_for_100_continue_is_told_to_go_on_though_the_body_is_he
 
 
 async def test_without_a_bound_a_long_body_is_not_held(rigs: Rigs) -> None:
-    rig = await guarded(rigs, max_body=None)
+    came = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        came.set()
+        await answer_all(wire)
+
+    rig = await guarded(rigs, script, max_body=None)
     client = await rig.client()
     await client.send(b"POST /scim/v2/Bulk HTTP/1.1\r\nHost: public.example\r\nTransfer-Encoding: chunked\r\n\r\n")
     await client.send(b"200000\r\n" + b"x" * 0x200000 + b"\r\n")
-    async with asyncio.timeout(20):
-        while not rig.upstream.connections:
-            await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENCE_S):
+        await came.wait()
     await client.send(b"0\r\n\r\n")
     assert await client.message() == OK
 
