@@ -33,7 +33,7 @@ PROBE = "Scimproxy-Probe"
 _OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
 """Fields that some servers obey instead of the method; SCIM 1.1 clients send the first with a PATCH."""
 
-_AUTHORITY = re.compile(r"[A-Za-z0-9._~:\[\]-]+")
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::([0-9]{0,5}))?")
 _MOST_CLIENTS = 10_000
 _MINUTE_S = 60.0
 
@@ -70,13 +70,14 @@ class Guard:
         self._options = options
         self._guard = guard
         self._host = _public(options.public_origin)
+        self._known_host: str | None = None
         self._token = None if guard.token is None else _digest(guard.token)
         self._allowed = None if guard.allow is None else _Ranges(guard.allow)
         self._rates = _Rates(guard.rate_per_client, guard.rate_overall)
 
     def public_at(self, origin: str | None) -> None:
         """Tell under which scheme and authority clients see us from now on: a tunnel's URL may change."""
-        self._host = _public(origin)
+        self._host, self._known_host = _public(origin), None
 
     def admit(self, request: Request, caller: Caller, now_m: float) -> str | Refusal | Response:
         """Return the target for the upstream, why there is none, or the answer to a probe of our own."""
@@ -120,8 +121,13 @@ class Guard:
 
     def _knows(self, host: str) -> bool:
         """Whether a Host is the public one, or loopback (a tunnel may rewrite it; DNS rebinding cannot)."""
+        if host == self._known_host:  # it is nearly always the same
+            return True
         authority = _authority(host)
-        return authority is not None and (authority == self._host or _is_loopback(authority))
+        if authority is None or not (authority == self._host or _is_loopback(authority)):
+            return False
+        self._known_host = host
+        return True
 
     def _unwelcome(self, headers: Headers, caller: Caller) -> Refusal | None:
         """Return why the one who sent the request is refused: the address, the token; or what it carries."""
@@ -186,18 +192,16 @@ def _public(origin: str | None) -> str | None:
 
 def _authority(text: str) -> str | None:
     """Return host and port in one spelling, without a default port; None where the text is something else."""
-    if not _AUTHORITY.fullmatch(text):
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
         return None
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return None
-    if not host:
-        return None
-    host = host.removesuffix(".")
-    shown = f"[{host}]" if ":" in host else host
-    return shown if port in {None, 80, 443} else f"{shown}:{port}"
+    host, port = found[1].lower().removesuffix("."), found[2]
+    if host.startswith("["):
+        address = _address(host[1:-1])
+        if address is None:
+            return None
+        host = f"[{address}]" if address.version == 6 else str(address)
+    return f"{host}:{int(port)}" if port and port not in {"80", "443"} else host
 
 
 def _is_loopback(authority: str) -> bool:

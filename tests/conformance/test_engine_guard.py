@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from conformance.rig import OK, PATIENCE_S, Rig, Rigs, Wire, answer_all, answering, body_of, head_of, value_of
 from hostile import HOSTILE, TOKEN, honest
+from listeners import free_port
 
 from scimproxy.errors import StoreFull
 from scimproxy.exchange import Exchange
 from scimproxy.hiding import Hiding
-from scimproxy.proxy.engine import GuardOptions
+from scimproxy.proxy.engine import GuardOptions, Target
 from scimproxy.proxy.guard import probe_nonce, probe_proof
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -141,6 +142,29 @@ async def test_the_record_says_more_than_a_stranger_is_told(rigs: Rigs) -> None:
     exchange = await rig.recorder.one()
     assert exchange.failure is not None
     assert "public.example" in exchange.failure.message
+
+
+async def test_a_real_loop_ends_where_it_comes_round(rigs: Rigs) -> None:
+    port = free_port()
+    other = await rigs(target=Target("http", "127.0.0.1", port), guard=GuardOptions(mark="beef"))
+    host, back = other.address.host, other.address.port
+    ours = await rigs(target=Target("http", host, back), listen_port=port, guard=GuardOptions(mark="feed"))
+    got = await ours.ask()
+    assert told(got)["status"] == "508"
+    await ours.recorder.wait_until(lambda: len(ours.recorder.exchanges) == 2)
+    round_again, first = ours.recorder.exchanges
+    assert round_again.failure is not None
+    assert "TARGET leads back" in round_again.failure.message
+    assert round_again.request.headers.get_all("scimproxy-via") == ("feed, beef",)
+    assert first.failure is None  # the other one answered, with our refusal
+
+
+async def test_a_head_that_never_ends_is_given_up(rigs: Rigs) -> None:
+    rig = await guarded(rigs, head_timeout_s=0.2)
+    client = await rig.client()
+    await client.send(b"GET /scim/v2/Users HTTP/1.1\r\nHost: public.example\r\nX-A: ")
+    assert told(await client.message())["status"] == "408"
+    assert rig.upstream.connections == 0
 
 
 # -- bodies -------------------------------------------------------------------------------------------------------
