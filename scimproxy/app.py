@@ -20,9 +20,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scimproxy import __version__
-from scimproxy.errors import ScimproxyError, StoreError
+from scimproxy import __version__, probe
+from scimproxy.errors import ScimproxyError, StoreError, UsageError
 from scimproxy.exchange import Run, RunKind, TunnelEvent
+from scimproxy.hiding import Hiding
 from scimproxy.outlet import Outlet
 from scimproxy.proxy.engine import Address, Engine, EngineOptions
 from scimproxy.proxy.locations import find_locations
@@ -32,7 +33,7 @@ from scimproxy.store import Reader, Row, StoreApart, StoreInside
 if TYPE_CHECKING:
     from scimproxy.proxy.engine import Recorder as RecorderContract
 
-__all__ = ["Event", "Notice", "Ready", "RecordOptions", "Seen", "Skipped", "Stop", "Stopped", "record"]
+__all__ = ["Event", "Notice", "Ready", "RecordOptions", "Seen", "Skipped", "Stop", "Stopped", "record", "refuse_loop"]
 
 _TOLD_EVERY_S = 0.05
 _BATCH = 200
@@ -213,6 +214,19 @@ def engine_maker(name: str) -> Callable[[EngineOptions, RecorderContract], Engin
     return MitmEngine
 
 
+def refuse_loop(options: EngineOptions, listen: Address) -> None:
+    """Refuse a target that is scimproxy itself.
+
+    Raises:
+        UsageError: requests would come back for ever.
+    """
+    if options.target.leads_to(listen, options.public_origin):
+        raise UsageError(
+            f"TARGET {options.target} is scimproxy itself (it listens on {listen}): requests would go in a circle",
+            hint="TARGET is your SCIM server; if both need this port, choose another one for scimproxy with --port",
+        )
+
+
 def run_in_loop[T](work: Coroutine[Any, Any, T], engine_name: str = "auto") -> T:
     """Run a coroutine in the event loop that the engine is fastest in."""
     if engine_name == "mitmproxy":
@@ -233,6 +247,24 @@ def _why(exc: Exception) -> str:
         return "the name cannot be resolved"
     number = getattr(exc, "errno", None)
     return os.strerror(number).lower() if number else "no connection"
+
+
+async def _in_own_thread[T](work: Callable[[], T]) -> T:
+    """Do something that may hang in a thread that nobody waits for at the end (the executor's are waited for)."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T) -> None:
+        if not done.done():
+            done.set_result(result)
+
+    def run() -> None:
+        result = work()
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(tell, result)
+
+    threading.Thread(target=run, daemon=True, name="scimproxy-exposure").start()
+    return await done
 
 
 class _Recording:
@@ -277,11 +309,18 @@ class _Recording:
             pass_when_full=options.pass_when_full,
             on_trouble=self._trouble,
         )
-        engine = self._make(options.engine, recorder)
+        secret = options.engine.guard and options.engine.guard.secret_path
+        engine = self._make(options.engine, Hiding(recorder, secret) if secret else recorder)
         try:
             listen = await engine.start()
         except ScimproxyError:
             await store.delete_run(run.id)  # it recorded nothing and never will
+            raise
+        try:
+            refuse_loop(options.engine, listen)  # a port that was chosen for us is known only now
+        except ScimproxyError:
+            await engine.stop(at_once=True)
+            await store.delete_run(run.id)
             raise
         run_id = run.id
         run = replace(run, engine=engine.name)
@@ -300,6 +339,7 @@ class _Recording:
                 follower,
                 asyncio.create_task(self._keep_account(run, recorder)),
                 asyncio.create_task(self._knock()),
+                asyncio.create_task(self._try_without_credentials()),
             ]
             problem = await self._until_end(engine, follower)
             await self._wind_down(engine)
@@ -482,6 +522,24 @@ class _Recording:
             self._notice(
                 f"nothing answers at {target.origin} yet ({_why(exc)})",
                 "start your SCIM server; until then clients get 502, and that is recorded too",
+            )
+
+    async def _try_without_credentials(self) -> None:
+        """Ask the target once what a stranger may see, where strangers can come, and warn when it is everything.
+
+        It goes to the target directly, so it is not recorded: no client sent it.
+        """
+        guard = self._options.engine.guard
+        if guard is None or guard.token is not None:
+            return
+        target = self._options.engine.target
+        answer = await _in_own_thread(lambda: probe.ask(target, "/Users?count=1", user_agent="scimproxy-exposure"))
+        if isinstance(answer, probe.Answer) and 200 <= answer.status < 300:
+            self._notice(
+                f"the server answers GET {target.base_path}/Users without credentials ({answer.status}): "
+                "whoever knows the public URL can read it",
+                "let the server check a token, or let scimproxy do it: --require-token env:NAME "
+                "(`scimproxy help guard`)",
             )
 
     async def _write_end(self, reader: Reader, run: Run) -> StoreError | None:

@@ -40,9 +40,16 @@ class NoAnswer:
     not_tls: bool = False
 
 
-def ask(target: Target, path: str, *, token: str | None = None, timeout_s: float = 5.0) -> Answer | NoAnswer:
+def ask(
+    target: Target,
+    path: str,
+    *,
+    token: str | None = None,
+    timeout_s: float = 5.0,
+    user_agent: str = "scimproxy-doctor",
+) -> Answer | NoAnswer:
     """GET a path below the target's base path."""
-    headers = {"Accept": "application/scim+json, application/json", "User-Agent": "scimproxy-doctor"}
+    headers = {"Accept": "application/scim+json, application/json", "User-Agent": user_agent}
     if token:
         headers["Authorization"] = f"Bearer {token}"
     connection: http.client.HTTPConnection

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from listeners import http as answer
 
 from scimproxy import app
 from scimproxy.app import Event, Notice, Ready, RecordOptions, Seen, Skipped, Stop, Stopped, record
-from scimproxy.errors import EngineError, StoreError, StoreFull
+from scimproxy.errors import EngineError, StoreError, StoreFull, UsageError
 from scimproxy.exchange import TunnelEvent
-from scimproxy.proxy.engine import Address, EngineOptions, Recorder, Target
+from scimproxy.proxy.engine import Address, EngineOptions, GuardOptions, Recorder, Target
 from scimproxy.store import Reader, Store, StoreApart
 
 
@@ -362,3 +363,67 @@ async def test_addresses_that_clients_cannot_use_are_reported(tmp_path: Path, re
     assert len(notices) == 1
     assert "/meta/location shows http://127.0.0.1:1/scim/v2/Users/1" in notices[0].message
     assert "--rewrite-locations" in (notices[0].hint or "")
+
+
+async def test_a_target_that_is_scimproxy_itself_is_refused(tmp_path: Path) -> None:
+    port = free_port()
+    engine = EngineOptions(target=Target("http", "localhost", port), listen_port=port)
+    with pytest.raises(UsageError, match="scimproxy itself"):
+        await record(RecordOptions(engine=engine, db=tmp_path / "a.db"), lambda _: None, Stop())
+    with Reader.open(tmp_path / "a.db") as reader:
+        assert reader.runs() == []
+    with contextlib.closing(socket.create_server(("127.0.0.1", port))):  # nothing listens there any more
+        pass
+
+
+@pytest.mark.parametrize(
+    ("guard", "status", "warned"),
+    [
+        (GuardOptions(), 200, True),
+        (GuardOptions(), 401, False),
+        (GuardOptions(token="a-token-of-some-length"), 200, False),
+        (None, 200, False),
+    ],
+)
+async def test_a_server_that_answers_without_credentials_is_told_of(
+    tmp_path: Path, guard: GuardOptions | None, status: int, warned: bool
+) -> None:
+    asked: list[str] = []
+    question = "/scim/v2/Users?count=1"
+    came = threading.Event()
+
+    def reply(target: str) -> bytes:
+        asked.append(target)
+        if target == question:
+            came.set()
+        return answer(status)
+
+    with listener(reply) as port:
+        watch, stop = Watch(), Stop()
+        engine = EngineOptions(target=Target("http", "127.0.0.1", port, "/scim/v2"), guard=guard)
+        task = asyncio.create_task(record(RecordOptions(engine=engine, db=tmp_path / "a.db"), watch, stop))
+        (ready,) = await watch.until(Ready)
+        if warned:
+            (notice,) = await watch.until(Notice)
+            assert "answers GET /scim/v2/Users without credentials (200)" in notice.message
+        await asyncio.to_thread(get, ready.url + "/Users/1")
+        await watch.until(Seen)
+        asks = guard is not None and guard.token is None
+        if asks:
+            assert await asyncio.to_thread(came.wait, 30)
+        stop("enough")
+        stopped = await task
+    assert stopped.exchanges == 1
+    assert (question in asked) is asks
+    assert any(isinstance(event, Notice) for event in watch.events) is warned
+
+
+async def test_a_server_that_hangs_holds_up_no_stop(tmp_path: Path) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        watch, stop = Watch(), Stop()
+        target = Target("http", "127.0.0.1", silent.getsockname()[1])
+        engine = EngineOptions(target=target, guard=GuardOptions())
+        task = asyncio.create_task(record(RecordOptions(engine=engine, db=tmp_path / "a.db"), watch, stop))
+        await watch.until(Ready)
+        stop("enough")
+        assert (await task).reason == "enough"

@@ -91,10 +91,18 @@ def test_https_to_a_plain_server(tmp_path: Path) -> None:
 
 
 def test_port_taken(upstream: str, tmp_path: Path) -> None:
-    port = str(urlsplit(upstream).port)
-    told(run("up", upstream, "--port", port, "--db", str(tmp_path / "a.db")), 3, port, "--port")
+    with listener(lambda _: b"") as taken:
+        told(run("up", upstream, "--port", str(taken), "--db", str(tmp_path / "a.db")), 3, str(taken), "--port")
     with Reader.open(tmp_path / "a.db") as reader:
         assert reader.runs() == []
+
+
+def test_the_target_is_scimproxy_itself(upstream: str, tmp_path: Path) -> None:
+    port = str(urlsplit(upstream).port)
+    told(run("up", upstream, "--port", port, "--db", str(tmp_path / "a.db")), 2, "scimproxy itself", "--port")
+    given = ("up", "https://abc.example/scim/v2", "--public-url", "https://ABC.example/", "--port", "0")
+    told(run(*given, "--db", str(tmp_path / "a.db")), 2, "scimproxy itself", "--port")
+    assert not (tmp_path / "a.db").exists()
 
 
 # --- the database

@@ -10,7 +10,7 @@ from factories import request
 from scimproxy.errors import StoreFull
 from scimproxy.exchange import Connection, Content, Failure, Headers, Response
 from scimproxy.proxy import answers, forwarding
-from scimproxy.proxy.engine import EngineOptions, Target
+from scimproxy.proxy.engine import Address, EngineOptions, GuardOptions, Target
 from scimproxy.proxy.forwarding import (
     Caller,
     Refusal,
@@ -73,7 +73,21 @@ def test_a_target_below_the_base_path_goes_on(target: str, mapped: str) -> None:
         ("/scim/v2/%2E%2e/x", 400),
         ("/scim/v2/..%2Fx", 400),
         ("/scim/v2/%252e%252e%252fx", 400),
-        ("/scim/v2/%25252525252e%25252525252e/", None),
+        ("/scim/v2/%25252525252e%25252525252e/", 400),
+        ("/scim/v2/%25252525256a", 400),
+        ("/scim/v2/a%2525b", None),
+        ("/scim/v2/%c0%ae%c0%ae/x", 400),
+        ("/scim/v2/\xc0\xae\xc0\xae/x", 400),
+        ("/scim/v2/..%c0%af..%c1%9cx", 400),
+        ("/scim/v2/%e0%80%ae%f0%80%80%ae/x", 400),
+        ("/scim/v2/%u002e%u002E/x", 400),
+        ("/scim/v2/..%00/x", 400),
+        ("/scim/v2/..%23/x", 400),
+        ("/scim/v2/..%3f/x", 400),
+        ("/scim/v2/.. /x", 400),
+        ("/scim/v2/a%00b/..", None),
+        ("/scim/v2/%c3%a9", None),
+        ("/scim/v2/\xe9", None),
         ("/scim/v2/..\\x", 400),
         ("/scim/v2/%5c..%5c..%5cx", 400),
         ("/scim/v2/..;a=b/x", 400),
@@ -516,3 +530,74 @@ def test_a_tap_of_many_pieces_and_of_one() -> None:
     assert cut.content().sha256 == one.content().sha256
     assert not cut.whole
     assert forwarding.Tap(3).content().size == 0
+
+
+# -- the guard's part ---------------------------------------------------------------------------------------------
+
+
+def test_the_secret_path_stands_before_what_is_served() -> None:
+    secret = GuardOptions(secret_path="0123456789abcdef")
+    made = options(guard=secret, public_path="/p")
+    assert (made.served_path, made.public_base) == ("/p", "/0123456789abcdef/p")
+    assert map_target("/0123456789abcdef/p/Users?x=?", made) == "/scim/v2/Users?x=?"
+    wrong = map_target("/0123456789abcdeF/p/Users", made)
+    assert isinstance(wrong, Refusal)
+    assert (wrong.status_code, wrong.told) == (404, "nothing is served here")
+    assert options(guard=GuardOptions()).public_base == "/scim/v2"
+    assert map_target("/scim/v2/Users", options(guard=GuardOptions())) == "/scim/v2/Users"
+
+
+def test_this_process_signs_what_it_sends_on() -> None:
+    caller = Caller("10.0.0.1", None, "http", "h")
+    marked = options(guard=GuardOptions(mark="feed"))
+    assert upstream_headers(Headers(), caller, marked).get_all("scimproxy-via") == ("feed",)
+    through = Headers([("scimproxy-via", "a"), ("X-A", "b"), ("Scimproxy-Via", "b, c")])
+    assert upstream_headers(through, caller, marked).get_all("Scimproxy-Via") == ("a, b, c, feed",)
+    for unmarked in (options(), options(guard=GuardOptions())):
+        assert upstream_headers(through, caller, unmarked).get_all("Scimproxy-Via") == ("a", "b, c")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Cf-Ray",
+        "CF-Connecting-IP",
+        "cf_connecting_ip",
+        "X_Forwarded_For",
+        "x-forwarded-new",
+        "True-Client-IP",
+        "Forwarded",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X_REAL_IP",
+        "Client-IP",
+        "Remote_Addr",
+        "X-Client-IP",
+    ],
+)
+def test_claims_of_clients_are_dropped(name: str) -> None:
+    headers = Headers([(name, "9.9.9.9"), ("X-Fine", "9.9.9.9"), ("Cfx", "1")])
+    sent = upstream_headers(headers, Caller("10.0.0.1", None, "http", "h"), options())
+    assert [pair for pair in sent.pairs if pair[1] == "9.9.9.9"] == [("X-Fine", "9.9.9.9")]
+    assert "cfx" in sent
+    assert forwarding.safe_trailers(headers) == Headers([("X-Fine", "9.9.9.9"), ("Cfx", "1")])
+
+
+@pytest.mark.parametrize(
+    ("target", "listen", "public", "loops"),
+    [
+        ("http://127.0.0.1:8080/scim", Address("127.0.0.1", 8080), None, True),
+        ("http://localhost:8080", Address("127.0.0.1", 8080), None, True),
+        ("http://LOCALHOST:8080", Address("::1", 8080), None, True),
+        ("http://[::1]:8080", Address("::1", 8080), None, True),
+        ("http://0.0.0.0:8080", Address("127.0.0.1", 8080), None, True),
+        ("http://[::1]:8080", Address("127.0.0.1", 8080), None, False),
+        ("http://127.0.0.1:8000", Address("127.0.0.1", 8080), None, False),
+        ("http://10.0.0.1:8080", Address("127.0.0.1", 8080), None, False),
+        ("https://abc.example/scim", Address("127.0.0.1", 8080), "https://ABC.example/", True),
+        ("https://abc.example/scim", Address("127.0.0.1", 8080), "https://other.example", False),
+        ("http://abc.example/scim", Address("127.0.0.1", 8080), "https://abc.example", False),
+    ],
+)
+def test_a_target_that_leads_back(target: str, listen: Address, public: str | None, loops: bool) -> None:
+    assert Target.parse(target).leads_to(listen, public) is loops

@@ -45,12 +45,12 @@ class LazyGroup(click.Group):
         return list(self.entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
-        """Import the command, which is called `<name>_command` in its module."""
+        """Import the command, which is called `<name>_command` in its module (`-` becomes `_`)."""
         entry = self.entries.get(cmd_name)
         if entry is None:
             return None
         module = import_module(f"scimproxy.cli.{entry.module}")
-        command: click.Command = getattr(module, f"{entry.name}_command")
+        command: click.Command = getattr(module, f"{entry.name.replace('-', '_')}_command")
         return command
 
     def resolve_command(

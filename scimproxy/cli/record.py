@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scimproxy.cli.group import INTERRUPTED
+from scimproxy.cli.guard import guard_from, guard_options
 from scimproxy.cli.options import SIZE, Number, db_option, json_option
 from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
     from scimproxy.app import Event, Ready, RecordOptions, Stopped
+    from scimproxy.proxy.engine import EngineOptions
     from scimproxy.store import Row
 
 __all__ = ["Printer", "up_command"]
@@ -57,6 +59,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
     metavar="SECONDS",
     help="Answer 504 after this.",
 )
+@guard_options
 @click.option("--durable", is_flag=True, help="Wait for the disk at each commit (survives a power cut).")
 @json_option("events")
 def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
@@ -64,10 +67,11 @@ def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  
 
     TARGET is its URL with the base path, like http://127.0.0.1:8000/scim/v2. Point your tunnel
     (`ngrok http 8080`) and your SCIM client at scimproxy; every exchange goes to the database.
+    With --public-url, or any option of the guard, strangers are kept out first: `scimproxy help guard`.
     Ctrl-C or TERM ends it in order, a second one at once.
     """
-    from scimproxy.app import RecordOptions
-    from scimproxy.proxy.engine import EngineOptions, Target
+    from scimproxy.app import RecordOptions, refuse_loop
+    from scimproxy.proxy.engine import Address, EngineOptions, Target
 
     upstream = Target.parse(target)
     if given["listen_host"] not in _LOOPBACK:
@@ -75,21 +79,28 @@ def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  
             f"--listen-host {given['listen_host']!r} is not a loopback address",
             hint="scimproxy listens for the tunnel on this machine only; use 127.0.0.1 or ::1",
         )
+    listen = Address("127.0.0.1" if given["listen_host"] == "localhost" else given["listen_host"], given["port"])
     public = _public_url(given["public_url"])
+    vouched = given["trust_forwarded_for"]
+    engine = EngineOptions(
+        target=upstream,
+        listen_host=listen.host,
+        listen_port=listen.port,
+        public_path=_public_path(given["public_path"]),
+        public_origin=public and public[0],
+        preserve_host=given["preserve_host"],
+        rewrite_locations=given["rewrite_locations"],
+        upstream_ca=given["upstream_ca"],
+        insecure_upstream=given["insecure_upstream"],
+        max_content=given["max_content"],
+        response_timeout_s=given["response_timeout"],
+        vouches_for_client=vouched,
+        guard=guard_from(given, exposed=public is not None, vouched=vouched),
+    )
+    refuse_loop(engine, listen)
+    _refuse_told_secret(engine, given["public_url"])
     options = RecordOptions(
-        engine=EngineOptions(
-            target=upstream,
-            listen_host="127.0.0.1" if given["listen_host"] == "localhost" else given["listen_host"],
-            listen_port=given["port"],
-            public_path=_public_path(given["public_path"]),
-            public_origin=public and public[0],
-            preserve_host=given["preserve_host"],
-            rewrite_locations=given["rewrite_locations"],
-            upstream_ca=given["upstream_ca"],
-            insecure_upstream=given["insecure_upstream"],
-            max_content=given["max_content"],
-            response_timeout_s=given["response_timeout"],
-        ),
+        engine=engine,
         db=db,
         name=given["name"],
         engine_name=given["engine"],
@@ -115,6 +126,15 @@ def run_recording(options: RecordOptions, printer: Printer) -> None:
         os._exit(INTERRUPTED if stopped.at_once else 0)
     if stopped.at_once:
         click.get_current_context().exit(INTERRUPTED)
+
+
+def _refuse_told_secret(engine: EngineOptions, url: str | None) -> None:
+    """Refuse a public URL that holds the secret path: it is stored with the run, and shown by `runs`."""
+    secret = engine.guard and engine.guard.secret_path
+    if secret and url is not None and secret in url:
+        raise UsageError(
+            "--public-url holds the secret path", hint="write it without; scimproxy adds it when it shows the URL"
+        )
 
 
 def _public_path(text: str | None) -> str | None:
@@ -173,6 +193,7 @@ class Printer:
     # --- for a person ---
 
     def _banner(self, ready: Ready) -> None:
+        from scimproxy.cli.guard import guard_words
         from scimproxy.cli.terminal import plural, safe
 
         options = self._options
@@ -185,6 +206,8 @@ class Printer:
             ("Target", str(options.engine.target)),
             ("Database", f"{ready.db} (run {ready.run.id}, {safe(ready.run.name)})"),
         ]
+        if options.engine.guard is not None:
+            rows.append(("Guard", guard_words(options.engine.guard)))
         click.echo(err=True)
         click.secho(f"scimproxy is recording with {ready.run.engine}.", bold=True, err=True)
         for name, value in rows:
@@ -297,8 +320,7 @@ def public_base(options: RecordOptions, ready: Ready) -> str | None:
     url = ready.run.public_url
     if url is None:
         return None
-    path = options.engine.public_base
-    return url if path and url.endswith(path) else url + path
+    return url.removesuffix(options.engine.served_path) + options.engine.public_base
 
 
 def notice(kind: str, message: str, hint: str | None = None) -> None:

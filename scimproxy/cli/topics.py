@@ -64,6 +64,30 @@ Exit codes of every command.
 waiting for what is in flight: that is 130."""
 
 
+def _guard() -> str:
+    from scimproxy.proxy.engine import METHODS
+
+    return f"""\
+The guard of `scimproxy up`: what strangers may do who reach it through a tunnel.
+
+It stands with --public-url, or when one of its options is given. In this order, and before
+the server is asked anything:
+
+  method     {", ".join(METHODS)}, or those of --methods; else 405
+  loop       a request that came through this scimproxy already: 508
+  host       Host is that of --public-url, or this machine's; else 421
+  path       below the secret path (--secret-path; else 404) and the path of TARGET (else 404),
+             decided on the decoded path; one that climbs out of it: 400
+  address    on the list of --allow okta|CIDR; else 403. Needs --trust-forwarded-for
+  token      the one of --require-token, compared in constant time; else 401
+  body       up to --max-body; else 413
+  rate       --rate-limit and --rate-limit-all; else 429 with Retry-After
+
+Each refusal is a SCIM error, and is recorded with its reason: `log --filter failure:blocked`.
+What claims to say who called (X-Forwarded-*, Forwarded, X-Real-IP, Cf-*, ...) is dropped.
+The secret path is not stored: its fingerprint stands in its place."""
+
+
 def _environment() -> str:
     return """\
 Environment variables.
@@ -80,6 +104,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     "filters": ("the filter language of `log` and `search`", _filters),
     "clients": ("the clients that are told apart", _clients),
     "formats": ("the formats of `export`", _formats),
+    "guard": ("what `up` lets through where strangers reach it", _guard),
     "exit-codes": ("what the exit codes say", _exit_codes),
     "environment": ("the environment variables", _environment),
 }
@@ -88,7 +113,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
 @click.command("help")
 @click.argument("topic", required=False)
 def help_command(topic: str | None) -> None:
-    """Explain TOPIC: filters, clients, formats, exit-codes or environment; or a command."""
+    """Explain TOPIC: filters, clients, formats, guard, exit-codes or environment; or a command."""
     if topic is None:
         click.echo("Topics of `scimproxy help`:\n")
         for name, (summary, _) in TOPICS.items():

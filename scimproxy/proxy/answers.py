@@ -13,6 +13,7 @@ from dataclasses import replace
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Content, Failure, Headers, Phase, Response
 from scimproxy.proxy.engine import Target
+from scimproxy.proxy.forwarding import Refusal
 
 __all__ = [
     "ERROR_URN",
@@ -31,6 +32,7 @@ __all__ = [
     "stopping",
     "timed_out",
     "tls",
+    "turned_away",
     "unreachable",
     "without_content",
 ]
@@ -40,11 +42,14 @@ ORIGIN_HEADER = "scimproxy-origin"
 
 REASONS = {
     400: "Bad Request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
     413: "Content Too Large",
+    421: "Misdirected Request",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     501: "Not Implemented",
@@ -53,6 +58,7 @@ REASONS = {
     504: "Gateway Timeout",
     505: "HTTP Version Not Supported",
     507: "Insufficient Storage",
+    508: "Loop Detected",
 }
 
 STATUSES = {"timeout": 504, "blocked": 403, "internal": 500}
@@ -85,6 +91,12 @@ def answer(failure: Failure, *, status_code: int | None = None) -> Response:
     """Return what the client gets for a failure; `status_code` where the refusal brought its own."""
     status = status_code or (400 if failure.side == "client" else STATUSES.get(failure.kind, 502))
     return scim_error(status, f"{failure.message}. This answer was made by scimproxy, not by the SCIM server.")
+
+
+def turned_away(refusal: Refusal) -> tuple[Failure, Response]:
+    """Return what is recorded of a refused request, and what its client gets; it may be told less than we know."""
+    told = answer(blocked(refusal.told or refusal.detail), status_code=refusal.status_code)
+    return blocked(refusal.detail), replace(told, headers=Headers((*told.headers, *refusal.headers)))
 
 
 def not_recorded(problem: ScimproxyError) -> Response:

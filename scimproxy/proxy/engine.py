@@ -12,14 +12,20 @@ The rules every engine keeps, and the conformance suite in tests/conformance sho
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Protocol
 
 from scimproxy.errors import ScimproxyError, UsageError
 from scimproxy.exchange import Connection, Exchange
 
-__all__ = ["Address", "Engine", "EngineOptions", "Recorder", "Target"]
+__all__ = ["METHODS", "Address", "Engine", "EngineOptions", "GuardOptions", "Network", "Recorder", "Target"]
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""What SCIM needs (RFC 7644 section 3.2), and the two that ask about it."""
+
+type Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +101,36 @@ class Target:
         """Scheme and authority, like `http://127.0.0.1:8000`."""
         return f"{self.scheme}://{self.authority}"
 
+    def leads_to(self, listen: Address, public_origin: str | None = None) -> bool:
+        """Whether requests to this target would come back to us, who listen there and are seen under that origin."""
+        if public_origin is not None and public_origin.lower().rstrip("/") == self.origin.lower():
+            return True
+        here = {listen.host, "localhost", "0.0.0.0", "::"}  # noqa: S104 - an address to compare with, not to bind
+        return self.port == listen.port and self.host.lower() in here
+
     def __str__(self) -> str:
         return self.origin + self.base_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardOptions:
+    """What a listener that strangers reach lets through (`proxy.guard`); None switches a check off.
+
+    `methods` are names in upper case, `max_body` bytes, the rates requests per minute (and so many in one burst).
+    `secret_path` is one segment without slashes, `token` the bearer token that clients must send. `allow` needs
+    `EngineOptions.vouches_for_client`. `mark` names this process in `Scimproxy-Via`, by which a loop is seen;
+    `probe_key` (32 random bytes) signs the nonces of our own probes, see `guard.probe_nonce`.
+    """
+
+    methods: tuple[str, ...] = METHODS
+    max_body: int | None = 10 * 1024 * 1024
+    secret_path: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    allow: tuple[Network, ...] | None = field(default=None, repr=False)
+    rate_per_client: int | None = 3000
+    rate_overall: int | None = 6000
+    mark: str | None = None
+    probe_key: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +140,7 @@ class EngineOptions:
     `public_path` is the path under which clients see the server (None: the target's base path). `public_origin` is
     the tunnel's scheme and authority, where one is known. `vouches_for_client`: the last value of X-Forwarded-For
     was written by our own tunnel; without it such headers of clients are dropped. `head_timeout_s` bounds silence
-    inside a request, `idle_timeout_s` between two.
+    inside a request, `idle_timeout_s` between two. `guard` is what strangers may do, where they reach us; None: all.
     """
 
     target: Target
@@ -128,11 +162,19 @@ class EngineOptions:
     head_timeout_s: float = 30.0
     idle_timeout_s: float = 120.0
     max_connections: int = 1000
+    guard: GuardOptions | None = None
+
+    @property
+    def served_path(self) -> str:
+        """The path that is served, without the secret before it: `public_path`, or the target's own."""
+        return self.target.base_path if self.public_path is None else self.public_path.rstrip("/")
 
     @property
     def public_base(self) -> str:
-        """The path prefix that clients use: `public_path`, or the target's own."""
-        return self.target.base_path if self.public_path is None else self.public_path.rstrip("/")
+        """The path prefix that clients use; it holds the secret where there is one."""
+        if self.guard is None or self.guard.secret_path is None:
+            return self.served_path
+        return f"/{self.guard.secret_path}{self.served_path}"
 
 
 class Recorder(Protocol):

@@ -11,11 +11,12 @@ backslash as slash, dot segments resolved) and sent as they came: nothing climbs
 from __future__ import annotations
 
 import hashlib
+import hmac
 import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from scimproxy.exchange import EMPTY, Content, Headers
 from scimproxy.proxy.engine import EngineOptions
@@ -24,6 +25,7 @@ __all__ = [
     "FRAMING",
     "HOP_BY_HOP",
     "IDEMPOTENT",
+    "VIA",
     "Caller",
     "Refusal",
     "Tap",
@@ -31,6 +33,7 @@ __all__ = [
     "client_framing",
     "end_to_end",
     "framed",
+    "is_size",
     "map_target",
     "may_retry",
     "may_reuse",
@@ -63,39 +66,61 @@ FRAMING = frozenset({"content-length", "host", "content-type", "content-encoding
 
 FORWARDING = frozenset(
     {
+        "ali-cdn-real-ip",
+        "client-ip",
+        "fastly-client-ip",
+        "fly-client-ip",
         "forwarded",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-port",
-        "x-forwarded-prefix",
-        "x-forwarded-proto",
-        "x-forwarded-scheme",
-        "x-forwarded-server",
-        "x-forwarded-ssl",
+        "forwarded-for",
+        "remote-addr",
+        "true-client-ip",
+        "x-azure-clientip",
+        "x-azure-socketip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-envoy-external-address",
+        "x-envoy-original-path",
+        "x-forwarded",
+        "x-host",
+        "x-original-forwarded-for",
         "x-original-host",
+        "x-original-uri",
+        "x-original-url",
+        "x-originating-ip",
         "x-real-ip",
+        "x-remote-addr",
+        "x-remote-ip",
+        "x-rewrite-url",
     }
 )
-"""Fields that say who called and how; a client's own are dropped, because they are only a claim."""
+"""Fields that say who called, how, and for which path; a client's own are dropped, because they are only a claim."""
 
-_NO_TRAILERS = (
-    FRAMING
-    | FORWARDING
-    | {
-        "authorization",
-        "cache-control",
-        "content-range",
-        "cookie",
-        "expect",
-        "if-match",
-        "range",
-        "set-cookie",
-        "trailer",
-    }
-)
+_FORWARDING_PREFIXES = ("x-forwarded-", "cf-", "x-appengine-user-", "x-ms-forwarded-")
 
-_ODD = re.compile(r"[%\\;\s]|\.\.|//")
+VIA = "Scimproxy-Via"
+"""Names the scimproxy processes that a request went through, so that a loop is seen."""
+
+_NO_TRAILERS = FRAMING | {
+    "authorization",
+    "cache-control",
+    "content-range",
+    "cookie",
+    "expect",
+    "if-match",
+    "range",
+    "set-cookie",
+    "trailer",
+}
+
+_ODD = re.compile(r"[%\\;#]|[^\x21-\x7e]|\.\.|//")
 """What makes a path worth a closer look: it could be read as another path."""
+
+_ROUNDS = 5
+_ENDS_NAME = re.compile(rb"[;\0?#]")
+"""What may end a segment's name for a server: parameters, and what careless ones cut at."""
+_CODED_UNIT = re.compile(rb"%u00([0-9a-f]{2})", re.IGNORECASE)
+_OVERLONG = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80\x81][\x80-\xbf]|\xf0\x80[\x80\x81][\x80-\xbf]")
+"""UTF-8 sequences longer than an ASCII character needs: no decoder may take them (RFC 3629 section 3), some do."""
 
 TRUSTED_IDLE_S = 1.0
 """A pooled connection idle for longer is not used for a request that cannot be sent twice."""
@@ -103,10 +128,15 @@ TRUSTED_IDLE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is not passed on: the status for the client, and the reason in a sentence."""
+    """Why a request is not passed on: the status for the client, and the reason in a sentence.
+
+    `detail` is recorded. The client is told the same, unless `told` says less; `headers` go with the answer.
+    """
 
     status_code: int
     detail: str
+    headers: tuple[tuple[str, str], ...] = ()
+    told: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,21 +226,26 @@ def _bad_framing(headers: Headers, http_version: str) -> Refusal | None:
     codings = headers.get_all("transfer-encoding")
     if lengths and codings:
         return Refusal(400, "the request has both Content-Length and Transfer-Encoding")
-    if len(lengths) > 1 or (lengths and not _is_size(lengths[0])):
+    if len(lengths) > 1 or (lengths and not is_size(lengths[0])):
         return Refusal(400, f"the request has no single valid Content-Length: {', '.join(lengths)!r}")
     if codings and (len(codings) > 1 or codings[0].lower() != "chunked" or http_version == "1.0"):
         return Refusal(400, f"Transfer-Encoding {', '.join(codings)!r} is not supported in a request, only chunked")
     return None
 
 
-def _is_size(text: str) -> bool:
+def is_size(text: str) -> bool:
     """Whether a text is a number of bytes that any parser can hold."""
     return text.isascii() and text.isdigit() and len(text) < 19
 
 
 def map_target(target: str, options: EngineOptions) -> str | Refusal:
     """Return the request target for the upstream, or why there is none (see the module's docstring)."""
-    public, private = options.public_base, options.target.base_path
+    if options.guard is not None and options.guard.secret_path is not None:
+        below = _behind(target, options.guard.secret_path)
+        if below is None:
+            return Refusal(404, "the secret path is missing or wrong", told="nothing is served here")
+        target = below
+    public, private = options.served_path, options.target.base_path
     path, mark, query = target.partition("?")
     if _ODD.search(path) is None and (path.startswith(public + "/") or path == public != ""):
         return (private + path[len(public) :] or "/") + mark + query
@@ -224,6 +259,15 @@ def map_target(target: str, options: EngineOptions) -> str | Refusal:
     if _climbs(rest):
         return Refusal(400, f"the path {path!r} climbs out of {public or '/'}")
     return (private + rest or "/") + mark + query
+
+
+def _behind(target: str, secret: str) -> str | None:
+    """Return the target without its first segment where that is the secret; compared in constant time."""
+    path, mark, query = target.partition("?")
+    segment, slash, rest = path[1:].partition("/")
+    if not hmac.compare_digest(unquote(segment).encode("utf-8", "surrogatepass"), secret.encode()):
+        return None
+    return (slash + rest or "/") + mark + query
 
 
 def _below(path: str, base: str) -> str | None:
@@ -240,22 +284,35 @@ def _below(path: str, base: str) -> str | None:
 
 def _climbs(path: str) -> bool:
     """Whether a path, read in the most generous way, leaves the place where it starts."""
-    plain = path
-    for _ in range(4):
-        again = unquote(plain, errors="replace")
+    plain = path.encode("latin-1", "replace")
+    for _ in range(_ROUNDS):
+        again = _decoded(plain)
         if again == plain:
             break
         plain = again
+    else:
+        return True  # coded so often only to hide something
     depth = 0
-    for segment in plain.replace("\\", "/").split("/"):
-        name = segment.partition(";")[0].strip()
-        if name == "..":
+    for segment in plain.replace(b"\\", b"/").split(b"/"):
+        name = _ENDS_NAME.split(segment, maxsplit=1)[0].strip()
+        if name == b"..":
             depth -= 1
             if depth < 0:
                 return True
-        elif name not in {"", "."}:
+        elif name not in {b"", b"."}:
             depth += 1
     return False
+
+
+def _decoded(path: bytes) -> bytes:
+    """Undo one layer of percent-coding, in the ways of careless decoders too: overlong UTF-8, `%u002e`."""
+    units = _CODED_UNIT.sub(lambda unit: bytes([int(unit[1], 16)]), path)
+    return _OVERLONG.sub(_shortest, unquote_to_bytes(units))
+
+
+def _shortest(coded: re.Match[bytes]) -> bytes:
+    """Return the ASCII byte that an overlong sequence stands for: the last seven bits of its payload."""
+    return bytes([(coded[0][-2] & 0x01) << 6 | coded[0][-1] & 0x3F])
 
 
 def _outside(path: str, public: str) -> str:
@@ -305,11 +362,10 @@ def upstream_headers(headers: Headers, caller: Caller, options: EngineOptions) -
     Framing (Content-Length, chunked) is the engine's to add with `framed`. With `rewrite_locations` the upstream is
     asked for an uncoded body, because only such a body can be rewritten.
     """
-    kept = Headers(
-        (name, value)
-        for name, value in end_to_end(headers)
-        if name.lower() not in FORWARDING and not name.lower().startswith("x-forwarded-")
-    )
+    kept = Headers((name, value) for name, value in end_to_end(headers) if not _speaks_for_client(name))
+    if options.guard is not None and options.guard.mark is not None:
+        through = [*kept.get_all(VIA), options.guard.mark]
+        kept = kept.without(VIA).with_added(VIA, ", ".join(through))
     if not options.preserve_host or caller.host is None:
         kept = (
             Headers([("Host", options.target.authority), *kept])
@@ -327,6 +383,12 @@ def upstream_headers(headers: Headers, caller: Caller, options: EngineOptions) -
     pairs.append(("X-Forwarded-Proto", caller.scheme))
     pairs.append(("Forwarded", _forwarded(caller.address, public, caller.scheme)))
     return Headers(pairs)
+
+
+def _speaks_for_client(name: str) -> bool:
+    """Whether a field tells of the client what only our tunnel can; WSGI and CGI read `_` as `-`."""
+    plain = name.lower().replace("_", "-")
+    return plain in FORWARDING or plain.startswith(_FORWARDING_PREFIXES)
 
 
 def _forwarded(address: str | None, host: str | None, scheme: str) -> str:
@@ -363,7 +425,7 @@ def safe_trailers(trailers: Headers | None) -> Headers | None:
     return Headers(
         (name, value)
         for name, value in end_to_end(trailers)
-        if (lowered := name.lower()) not in _NO_TRAILERS and not lowered.startswith("x-forwarded-")
+        if name.lower() not in _NO_TRAILERS and not _speaks_for_client(name)
     )
 
 
@@ -371,9 +433,9 @@ def single_length(headers: Headers) -> Headers:
     """Return headers with at most one Content-Length, and a valid one (RFC 9112 section 6.3)."""
     lines = headers.get_all("content-length")
     values = _values(headers, "content-length")
-    if not lines or (len(lines) == 1 and _is_size(lines[0])):
+    if not lines or (len(lines) == 1 and is_size(lines[0])):
         return headers
-    if len(set(values)) == 1 and _is_size(values[0]):
+    if len(set(values)) == 1 and is_size(values[0]):
         return headers.with_field("Content-Length", values[0])
     return headers.without("content-length")
 
@@ -415,7 +477,7 @@ def response_framing(method: str, status_code: int, headers: Headers) -> tuple[F
     if not lengths:
         return "close", None
     length = lengths.pop()
-    if lengths or not _is_size(length):
+    if lengths or not is_size(length):
         raise ValueError(f"Content-Length {', '.join(headers.get_all('content-length'))!r} is no single number")
     return "length", int(length)
 

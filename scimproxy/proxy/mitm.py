@@ -26,10 +26,11 @@ from mitmproxy.tls import TlsData
 from OpenSSL import SSL
 
 from scimproxy.errors import EngineError, ScimproxyError, StoreError
-from scimproxy.exchange import State
+from scimproxy.exchange import Response, State
 from scimproxy.proxy import answers
 from scimproxy.proxy.engine import Address, EngineOptions, Recorder
-from scimproxy.proxy.forwarding import Tap, caller_of
+from scimproxy.proxy.forwarding import Refusal, Tap, caller_of, map_target
+from scimproxy.proxy.guard import Guard
 from scimproxy.proxy.mitm_details import Note, tls_connection, tls_context, tls_failure
 from scimproxy.proxy.mitm_dial import Unopened, dial
 from scimproxy.proxy.mitm_events import ClientHead, ClientSilent, TimedOut, Wait, written_headers
@@ -50,6 +51,7 @@ class MitmEngine:
     def __init__(self, options: EngineOptions, recorder: Recorder) -> None:
         self.options = options
         self.recorder = recorder
+        self.guard = None if options.guard is None else Guard(options, options.guard)
         self.stopping = False
         self.mitm_options = Options()
         self.tls: SSL.Context | None = None
@@ -261,6 +263,12 @@ class _Handler(LiveConnectionHandler):
     def refusing(self) -> ScimproxyError | None:
         """Return why nothing can be recorded right now."""
         return self.engine.recorder.refusing()
+
+    def admit(self, passage: Passage) -> str | Refusal | Response:
+        """Return the target for the upstream, why there is none, or an answer of our own that is not recorded."""
+        if self.engine.guard is None:
+            return map_target(passage.request.target, self.options)
+        return self.engine.guard.admit(passage.request, passage.caller, self.now())
 
     def watch(self, stream: Stream) -> None:
         """Inject `TimedOut` when the stream's upstream does nothing for `response_timeout_s`."""

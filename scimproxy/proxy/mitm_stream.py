@@ -27,7 +27,6 @@ from scimproxy.proxy.forwarding import (
     client_framing,
     end_to_end,
     framed,
-    map_target,
     may_retry,
     refuse_request,
     safe_trailers,
@@ -35,6 +34,7 @@ from scimproxy.proxy.forwarding import (
     upstream_headers,
     wants_close,
 )
+from scimproxy.proxy.guard import too_large
 from scimproxy.proxy.locations import rewrite_response
 from scimproxy.proxy.mitm_details import Note
 from scimproxy.proxy.mitm_events import (
@@ -74,6 +74,9 @@ class StreamDesk(Desk, Protocol):
 
     def begin(self, head: ClientHead) -> Passage:
         """Open the passage of a request: it is in flight now, and announced as pending when it takes long."""
+
+    def admit(self, passage: Passage) -> str | Refusal | Response:
+        """Return the target for the upstream, why there is none, or an answer of our own that is not recorded."""
 
     def refusing(self) -> ScimproxyError | None:
         """Return why nothing can be recorded right now."""
@@ -170,14 +173,18 @@ class Stream(layer.Layer):
         request = self.passage.request
         refusal = event.bad or refuse_request(request.method, request.target, request.headers, request.http_version)
         self._malformed = refusal is not None
-        mapped = refusal or map_target(request.target, self.options)
+        mapped = refusal or self.desk.admit(self.passage)
         problem = self.desk.refusing()
-        if problem is not None:
+        if isinstance(mapped, Response):
+            self._own = None, mapped
+        elif problem is not None:
             self._own = None, answers.not_recorded(problem)
+        elif event.bad is not None:
+            failure = answers.client_protocol(event.bad.detail)
+            self._own = failure, answers.answer(failure, status_code=event.bad.status_code)
         elif isinstance(mapped, Refusal):
-            failure = answers.blocked(mapped.detail) if event.bad is None else answers.client_protocol(mapped.detail)
-            self._own = failure, answers.answer(failure, status_code=mapped.status_code)
-        return "" if isinstance(mapped, Refusal) else mapped
+            self._own = answers.turned_away(mapped)
+        return mapped if isinstance(mapped, str) else ""
 
     def _headers_for_upstream(self) -> Headers:
         headers = upstream_headers(self.passage.request.headers, self.passage.caller, self.options).without("expect")
@@ -191,8 +198,18 @@ class Stream(layer.Layer):
             yield from self._to_upstream(data)
             return
         self._request_body += data
-        if len(self._request_body) > self.options.stream_above:
+        most = self._most()
+        if most is not None:
+            if len(self._request_body) > most:
+                self._malformed = True
+                yield from self._give(*answers.turned_away(too_large(most)))
+        elif len(self._request_body) > self.options.stream_above:
             yield from self._begin_upload()
+
+    def _most(self) -> int | None:
+        """Return the bound on a body that does not tell its length; then it is held until it ends."""
+        guard = self.options.guard
+        return None if guard is None or self._request_framing != "chunked" else guard.max_body
 
     def _begin_upload(self) -> Commands:
         self._uploading = True

@@ -15,10 +15,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from scimproxy.errors import EngineError, ScimproxyError
-from scimproxy.exchange import Connection, Headers, Request
+from scimproxy.exchange import Connection, Headers, Request, Response
 from scimproxy.proxy import answers, forwarding
 from scimproxy.proxy.engine import Address, EngineOptions, Recorder
 from scimproxy.proxy.forwarding import Tap
+from scimproxy.proxy.guard import Guard
 from scimproxy.proxy.heads import Answers, Asks
 from scimproxy.proxy.http1 import (
     MAX_HEAD,
@@ -63,6 +64,7 @@ class NativeEngine:
         self.pool = Pool(options, recorder.connection)
         self.asks = Asks(options)
         self.answers = Answers()
+        self.guard = None if options.guard is None else Guard(options, options.guard)
         self.clients: set[Client] = set()
         self.numbers = itertools.count(1)
         self.stopping = False
@@ -319,18 +321,28 @@ class Client(asyncio.Protocol):
         flow.reader, flow.expects = ask.body(), ask.expects
         flow.close_after = ask.close or engine.stopping
         data, self.buffer = self.buffer, b""
-        target = forwarding.map_target(request.target, options)
+        target: str | forwarding.Refusal | Response
+        if engine.guard is None:
+            target = forwarding.map_target(request.target, options)
+        else:
+            target = engine.guard.admit(request, passage.caller, started_m)
         if isinstance(target, forwarding.Refusal):
-            status_code, failure = target.status_code, answers.blocked(target.detail)
-            flow.answer_later(lambda: flow.fail(failure, status_code=status_code), data)
+            failure, made = answers.turned_away(target)
+            flow.answer_later(lambda: flow.fail(failure, made=made), data)
+            return
+        if isinstance(target, Response):
+            own = target
+            flow.answer_later(lambda: flow.answer_unrecorded(own), data)
             return
         problem = engine.recorder.refusing()
         if problem is not None:
             told = problem
-            flow.answer_later(lambda: flow.answer_unrecorded(told), data)
+            flow.answer_later(lambda: flow.answer_unrecorded(answers.not_recorded(told)), data)
             return
         passage.upstream_target = target
         passage.upstream_headers = ask.upstream
+        if options.guard is not None and ask.kind == "chunked":
+            flow.most = options.guard.max_body
         flow.begin(data)
 
     def refuse(self, status_code: int, detail: str, head: bytes, headers: Headers | None = None) -> None:

@@ -17,6 +17,7 @@ from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Failure, Headers, Phase, Response
 from scimproxy.proxy import answers, forwarding
 from scimproxy.proxy.engine import EngineOptions, Recorder
+from scimproxy.proxy.guard import too_large
 from scimproxy.proxy.heads import Answers, Ask, given_to
 from scimproxy.proxy.http1 import (
     MAX_HEAD,
@@ -97,6 +98,7 @@ class Flow:
         "close_after",
         "engine",
         "expects",
+        "most",
         "passage",
         "reader",
         "refused",
@@ -112,6 +114,7 @@ class Flow:
         self.upstream: Upstream | None = None
         self.close_after = False
         self.expects = False
+        self.most: int | None = None  # bytes of a body that does not tell its length; then it is held until it ends
         self.refused = False
         self._opening: asyncio.Task[None] | None = None
         self._head = b""  # of the answer, until it is whole
@@ -134,10 +137,17 @@ class Flow:
 
     def begin(self, data: bytes) -> None:
         """Send the request on, with what has come of its body."""
-        self.passage.attempts = 1
         self._unsent.append(self._take(data))
         if self._finished:
             return
+        if self.most is None or self.reader.done:
+            self._reach()
+        elif self.expects:
+            self.expects = False
+            self.client.write(CONTINUE)
+
+    def _reach(self) -> None:
+        self.passage.attempts = 1
         upstream = self.engine.pool.take(self.passage.request.method)
         if upstream is not None:
             self._go(upstream)
@@ -154,7 +164,10 @@ class Flow:
             self._send_body(payload)
         elif not self._finished:
             self._unsent.append(payload)
-            if self.passage.request_tap.size > self.engine.options.stream_above:
+            if self.most is not None:
+                if self.reader.done:
+                    self._reach()
+            elif self.passage.request_tap.size > self.engine.options.stream_above:
                 self.client.pause(paused=True)  # until there is somewhere to send it
 
     def _take(self, data: bytes) -> bytes:
@@ -168,6 +181,11 @@ class Flow:
         self.passage.request_wire += len(data) - len(reader.rest)
         if payload:
             self.passage.request_tap.feed(payload)
+            if self.most is not None and self.passage.request_tap.size > self.most:
+                self.refused = self.close_after = True
+                failure, made = answers.turned_away(too_large(self.most))
+                self.fail(failure, made=made)
+                return b""
         if reader.done:
             self.passage.ready_m = self.passage.ready_m or time.perf_counter()
             self.passage.request_trailers = reader.trailers
@@ -385,14 +403,14 @@ class Flow:
             self.close_after = self.close_after or not self.reader.done
             self._verdict()
 
-    def answer_unrecorded(self, problem: ScimproxyError) -> None:
-        """Tell the client that nothing can be recorded; nothing was asked of the upstream."""
+    def answer_unrecorded(self, response: Response) -> None:
+        """Answer beside the record (a probe of ours, or nothing can be recorded); the upstream was asked nothing."""
         self._finished = True
-        self._write_answer(answers.not_recorded(problem), close=self.close_after)
+        self._write_answer(response, close=self.close_after)
         self.client.done(close=self.close_after)
 
-    def fail(self, failure: Failure, *, status_code: int | None = None) -> None:
-        """End the exchange with a failure: a SCIM error for the client, or a cut where its answer has begun."""
+    def fail(self, failure: Failure, *, status_code: int | None = None, made: Response | None = None) -> None:
+        """End the exchange with a failure: a SCIM error for the client (`made`, if given), or a cut in its answer."""
         if self._finished:
             return
         passage = self.passage
@@ -411,7 +429,7 @@ class Flow:
             self._commit(cut=True)
             return
         passage.origin = "proxy"
-        made = answers.answer(failure, status_code=status_code)
+        made = made or answers.answer(failure, status_code=status_code)
         if passage.request.method == "HEAD":
             made = answers.without_content(made)
         passage.response_tap = forwarding.Tap(self.engine.options.max_content)

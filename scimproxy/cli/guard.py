@@ -1,0 +1,269 @@
+"""The options of `scimproxy up` that say what strangers may do, and how they become `GuardOptions`.
+
+One rule: a token is never a word of the command line, where every user of the machine can read it; the secret path
+may be, because it only keeps scanners away. What cannot be kept (a list of addresses nobody vouches for) is refused.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scimproxy.cli.options import SIZE, Number
+from scimproxy.errors import ScimproxyError, UsageError
+
+if TYPE_CHECKING:
+    from scimproxy.proxy.engine import GuardOptions, Network
+
+__all__ = ["guard_from", "guard_options", "guard_words"]
+
+_OLD_S = 30 * 24 * 3600.0
+_PATH = re.compile(r"[A-Za-z0-9_-]{16,128}")
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+_SHORTEST_TOKEN = 16
+_NAMES = (
+    "max_body", "methods", "secret_path", "require_token", "allow", "okta_ranges", "rate_limit", "rate_limit_all"
+)  # fmt: skip
+
+
+def guard_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of the guard."""
+    for option in reversed(
+        (
+            click.option(
+                "--require-token",
+                metavar="-|env:NAME|file:FILE",
+                help="Demand this bearer token before the server is asked: from stdin, a variable or a file.",
+            ),
+            click.option(
+                "--secret-path",
+                metavar="auto|TEXT|env:NAME|file:FILE",
+                help="Serve only below /SECRET; a missing file is made. The server does not see it.",
+            ),
+            click.option(
+                "--allow",
+                multiple=True,
+                metavar="okta|CIDR",
+                help="Let in only these client addresses (repeatable).",
+            ),
+            click.option(
+                "--okta-ranges",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="File of Okta's ranges.  [default: that of `scimproxy okta-ranges --fetch`]",
+            ),
+            click.option(
+                "--trust-forwarded-for",
+                is_flag=True,
+                help="Your own tunnel writes the last X-Forwarded-For: believe it.",
+            ),
+            click.option("--methods", metavar="LIST", help="Allow only these methods, like GET,HEAD."),
+            click.option("--max-body", type=SIZE, help="Answer 413 to larger requests.  [default: 10M]"),
+            click.option(
+                "--rate-limit",
+                type=Number(0, 10_000_000),
+                metavar="N",
+                help="Requests a minute for one client; 0: any.  [default: 3000]",
+            ),
+            click.option(
+                "--rate-limit-all",
+                type=Number(0, 10_000_000),
+                metavar="N",
+                help="Requests a minute for all clients; 0: any.  [default: 6000]",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def guard_from(given: Mapping[str, Any], *, exposed: bool, vouched: bool) -> GuardOptions | None:
+    """Return what the options say; None where nobody can come from outside (not `exposed`) and none was given.
+
+    `vouched`: the tunnel writes the client's address truly, so that a list of addresses can be kept.
+
+    Raises:
+        UsageError: a value cannot be used, or nobody vouches for addresses.
+    """
+    from scimproxy.proxy.engine import METHODS, GuardOptions
+
+    if not exposed and all(given[name] in {None, ()} for name in _NAMES):
+        return None
+    if [given["require_token"], given["secret_path"]] == ["-", "-"]:
+        raise UsageError("--require-token - and --secret-path - both want stdin", hint="give one of them as env:NAME")
+    return GuardOptions(
+        methods=METHODS if given["methods"] is None else _methods(given["methods"]),
+        max_body=10 * 1024 * 1024 if given["max_body"] is None else given["max_body"],
+        secret_path=None if given["secret_path"] is None else _secret_path(given["secret_path"]),
+        token=None if given["require_token"] is None else _token(given["require_token"]),
+        allow=_networks(given["allow"], given["okta_ranges"], vouched=vouched),
+        rate_per_client=_rate(given["rate_limit"], 3000),
+        rate_overall=_rate(given["rate_limit_all"], 6000),
+        mark=secrets.token_hex(8),
+        probe_key=secrets.token_bytes(32),
+    )
+
+
+def guard_words(guard: GuardOptions) -> str:
+    """Say in one line what strangers may do; no secret is in it."""
+    from scimproxy.cli.terminal import plural, size
+
+    asked = [
+        "a bearer token" if guard.token is not None else "",
+        "the secret path" if guard.secret_path is not None else "",
+        "an address on the list" if guard.allow is not None else "",
+    ]
+    words = [f"asks for {' and '.join(part for part in asked if part)}" if any(asked) else "open to everybody"]
+    words.append(", ".join(guard.methods))
+    if guard.max_body is not None:
+        words.append(f"bodies up to {size(guard.max_body)}")
+    if guard.rate_per_client is not None:
+        words.append(f"{plural(guard.rate_per_client, 'request')}/min")
+    return "; ".join(words)
+
+
+def _rate(given: int | None, default: int) -> int | None:
+    return default if given is None else given or None
+
+
+def _methods(text: str) -> tuple[str, ...]:
+    methods = tuple(dict.fromkeys(word.strip().upper() for word in text.split(",")))
+    strange = next((word for word in methods if not _METHOD.fullmatch(word) or word == "CONNECT"), None)
+    if strange is not None:
+        raise UsageError(f"--methods: {strange!r} is no method that passes", hint="write it like GET,HEAD")
+    return methods
+
+
+# -- secrets ------------------------------------------------------------------------------------------------------
+
+
+def _token(text: str) -> str:
+    source, _, name = text.partition(":")
+    if text != "-" and (source not in {"env", "file"} or not name):
+        raise UsageError(
+            "--require-token takes no token: other users of this machine can read a command line",
+            hint="put it in a variable or a file: --require-token env:NAME or file:FILE; or - reads it from stdin",
+        )
+    token = _read("--require-token", text)
+    if (
+        len(token) < _SHORTEST_TOKEN
+        or not token.isascii()
+        or any(not one.isprintable() or one == " " for one in token)
+    ):
+        raise UsageError(
+            f"--require-token: the token must have at least {_SHORTEST_TOKEN} visible ASCII characters",
+            hint="make one, without `Bearer`: python3 -c 'import secrets; print(secrets.token_urlsafe(24))'",
+        )
+    return token
+
+
+def _secret_path(text: str) -> str:
+    if text == "auto":
+        return secrets.token_hex(16)
+    source, _, name = text.partition(":")
+    if source == "file" and name and not Path(name).exists():
+        return _new_secret(Path(name))
+    secret = _read("--secret-path", text) if text == "-" or (source in {"env", "file"} and name) else text
+    secret = secret.strip("/")
+    if not _PATH.fullmatch(secret):
+        raise UsageError(
+            "--secret-path: the secret must be 16 to 128 letters, digits, - or _",
+            hint="`auto` makes a new one at each start, `file:FILE` makes one and keeps it",
+        )
+    return secret
+
+
+def _new_secret(path: Path) -> str:
+    secret = secrets.token_hex(16)
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secret + "\n")
+    except OSError as exc:
+        raise UsageError(f"--secret-path: {path} cannot be made: {exc.strerror}", hint="name another file") from exc
+    return secret
+
+
+def _read(option: str, text: str) -> str:
+    """Return the secret that stdin, a variable or a file holds."""
+    if text == "-":
+        if sys.stdin.isatty():
+            found: str | None = click.prompt(option, hide_input=True, err=True)
+        else:
+            found = sys.stdin.readline()
+        where = "stdin"
+    else:
+        source, _, name = text.partition(":")
+        where = f"the variable {name}" if source == "env" else name
+        found = os.environ.get(name) if source == "env" else _file(option, Path(name))
+    secret = (found or "").strip()
+    if not secret:
+        raise UsageError(f"{option}: {where} holds nothing", hint="it must hold the secret and nothing else")
+    return secret
+
+
+def _file(option: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is not text"
+        raise UsageError(f"{option}: {path} cannot be read: {why}", hint="name a text file") from exc
+
+
+# -- addresses ----------------------------------------------------------------------------------------------------
+
+
+def _networks(allow: tuple[str, ...], okta_file: Path | None, *, vouched: bool) -> tuple[Network, ...] | None:
+    if okta_file is not None and "okta" not in allow:
+        raise UsageError("--okta-ranges is only for --allow okta", hint="add --allow okta")
+    if not allow:
+        return None
+    if not vouched:
+        raise UsageError(
+            "--allow needs the true address of the client, and nobody vouches for it: every connection comes from "
+            "the tunnel's end on this machine, and X-Forwarded-For can be written by anybody",
+            hint="where your tunnel appends the client's address to X-Forwarded-For (ngrok, Caddy, nginx), say so "
+            "with --trust-forwarded-for; else protect the server with --require-token",
+        )
+    networks: list[Network] = []
+    for text in allow:
+        networks += _okta(okta_file) if text == "okta" else [_cidr(text)]
+    return tuple(networks)
+
+
+def _cidr(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as exc:
+        raise UsageError(
+            f"--allow {text!r} is neither okta nor a network: {exc}", hint="write it like 192.0.2.0/24"
+        ) from exc
+
+
+def _okta(given: Path | None) -> tuple[Network, ...]:
+    from scimproxy import okta_ranges
+    from scimproxy.cli.record import notice
+    from scimproxy.cli.terminal import moment, plural
+
+    path = given or okta_ranges.cache_path()
+    if given is None and not path.exists():
+        raise UsageError(
+            "--allow okta: there is no list of Okta's ranges yet, and none is fetched unasked",
+            hint="get it with `scimproxy okta-ranges --fetch`, or name a file with --okta-ranges",
+        )
+    try:
+        ranges = okta_ranges.load(path)
+    except ScimproxyError as exc:
+        raise UsageError(f"--allow okta: {exc.message}", hint=exc.hint) from exc
+    assert ranges.fetched_at is not None  # a file has a date
+    told = f"Okta's list of {moment(ranges.fetched_at)} holds {plural(len(ranges.networks), 'range')} ({path})"
+    old = time.time() - ranges.fetched_at > _OLD_S
+    notice("warning" if old else "note", told, "get them anew: scimproxy okta-ranges --fetch" if old else None)
+    return ranges.networks
