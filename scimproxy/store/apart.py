@@ -1,9 +1,9 @@
 """The store in a process of its own, spoken to from an event loop: what a recording under load writes through.
 
-One rule: nothing waits here. An idle writer gets what comes at once, a busy one gets what has collected meanwhile, so
-that a busy recorder pays for neither locks nor threads, and SQLite never holds up its traffic. When the writing
-process dies, what was not answered fails, another one is started, and it goes on with the same run.
-Everything is called in the event loop that `open` ran in. Place in the flow: Recorder -> here -> [socket] -> serving.
+One rule: nothing waits here. What is queued in one turn of the loop goes out together, and the writer takes all that
+has come while it was busy, so that a busy recorder pays for neither locks nor threads, and SQLite never holds up its
+traffic. When the writing process dies, what was not answered fails, another one is started, and it goes on with the
+same run. Everything is called in the event loop that `open` ran in. Place in the flow: Recorder -> here -> [socket] -> serving.
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ class StoreApart:
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
         self._open = False
-        self._busy = False  # the writer has something that it did not answer yet
         self._flushing = False
         self._frames = Frames()
         self._encoder = Encoder()
@@ -208,15 +207,13 @@ class StoreApart:
             await self._gone.wait()
             raise pickle.loads(problem)  # noqa: S301 - from our own child
         self.recovered += recovered
-        self._open, self._busy = True, False
+        self._open = True
 
     def _put(self, data: bytes) -> None:
         if not self._open:
             return
         self._out.append(data)
-        if not self._busy:
-            self._flush()
-        elif not self._flushing:
+        if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
 
@@ -226,7 +223,6 @@ class StoreApart:
         sock = self._sock
         if sock is None or not self._out:
             return
-        self._busy = True
         data = b"".join(self._out) if len(self._out) > 1 else self._out[0]
         try:
             sent = sock.send(data)
@@ -337,9 +333,6 @@ class StoreApart:
         newest: int,
         error: bytes | None,
     ) -> None:
-        self._busy = False
-        if self._out and not self._flushing:
-            self._flush()
         self.last_error = None if error is None else pickle.loads(error)  # noqa: S301 - from our own child
         waiting, ends = self._waiting, self._ends
         for outcome in itertools.repeat(None, outcomes) if isinstance(outcomes, int) else outcomes:
