@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -248,7 +249,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "made": {
             "at": time.strftime("%Y-%m-%d", time.gmtime()),
             "scimproxy": version("scimproxy"),
-            "python": platform.python_version(),
+            "python": f"{platform.python_version()} ({_build()})",
             "cores": os.cpu_count(),
             "machine": f"{platform.system()} {platform.machine()}",
             "rounds": given.rounds,
@@ -279,6 +280,12 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     if sys.stderr.isatty():
         print(file=sys.stderr)
     return result
+
+
+def _build() -> str:
+    """Say how the interpreter was built: one without profile-guided optimisation is two to three times slower."""
+    optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    return "an optimised build" if optimised else "built without optimisations"
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ again. Bounded in number and in size; what is forgotten is judged anew.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scimproxy.exchange import Headers, Request, Response
 from scimproxy.proxy import forwarding
@@ -151,6 +151,8 @@ class Answers:
         framing, length = forwarding.response_framing(method, read.status_code, read.headers)
         came = Response(read.status_code, read.reason, read.http_version, read.headers)
         given, client_framing, closes = given_to(came, framing, http_version, close=close)
+        if given.headers == came.headers:  # one object then, so that nobody compares them again
+            given = replace(given, headers=came.headers)
         return Answer(
             came=came,
             framing=framing,

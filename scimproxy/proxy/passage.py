@@ -105,7 +105,7 @@ class Passage:
             host=self.caller.host,
             upstream_request_target=self._unless_same(self.upstream_target),
             upstream_request_headers=None if self.upstream_headers == request.headers else self.upstream_headers,
-            upstream_response_headers=None if pending or came == given else came,
+            upstream_response_headers=None if pending or came is given or came == given else came,
             rewrites=() if pending else self.rewrites,
             attempts=self.attempts,
             ended=None if pending else self.ended,
@@ -124,16 +124,18 @@ class Passage:
     def _timings(self, now_m: float | None) -> Timings:
         link = self.link
         return Timings(
-            dns=link.dns_ms if link is not None else None,
-            connect=link.connect_ms if link is not None else None,
-            tls=link.tls_ms if link is not None else None,
-            send=_between(self.ready_m, self.sent_m),
-            wait=_between(self.sent_m, self.first_m),
-            receive=_between(self.first_m, self.last_m),
-            total=_between(self.started_m, now_m),
+            None if link is None else link.dns_ms,
+            None if link is None else link.connect_ms,
+            None if link is None else link.tls_ms,
+            _between(self.ready_m, self.sent_m),
+            _between(self.sent_m, self.first_m),
+            _between(self.first_m, self.last_m),
+            _between(self.started_m, now_m),
         )
 
 
 def _between(start: float | None, end: float | None) -> float | None:
     """Return milliseconds; None where one end is not known. An answer before the request's end waited 0."""
-    return None if start is None or end is None else max(0.0, (end - start) * 1000.0)
+    if start is None or end is None:
+        return None
+    return (end - start) * 1000.0 if end > start else 0.0

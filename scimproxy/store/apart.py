@@ -3,7 +3,8 @@
 One rule: nothing waits here. What is queued in one turn of the loop goes out together, and the writer takes all that
 has come while it was busy, so that a busy recorder pays for neither locks nor threads, and SQLite never holds up its
 traffic. When the writing process dies, what was not answered fails, another one is started, and it goes on with the
-same run. Everything is called in the event loop that `open` ran in. Place in the flow: Recorder -> here -> [socket] -> serving.
+same run. Everything is called in the event loop that `open` ran in.
+Place in the flow: Recorder -> here -> [socket] -> serving.
 """
 
 from __future__ import annotations
