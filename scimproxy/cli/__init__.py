@@ -23,6 +23,7 @@ COMMANDS = (
     Entry("suites", "results", "List the bundled suites."),
     Entry("results", "results", "Show how a suite's run came out."),
     Entry("doctor", "doctor", "Check the target, the database and this machine."),
+    Entry("tunnel", "tunnel", "List the tunnels that `up` knows; install ngrok's agent."),
     Entry("runs", "browse", "List the runs."),
     Entry("log", "browse", "List the exchanges of a run."),
     Entry("show", "show", "Show an exchange: request, response, connection."),

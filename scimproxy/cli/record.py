@@ -14,10 +14,12 @@ import click
 
 from scimproxy.cli.group import INTERRUPTED
 from scimproxy.cli.options import SIZE, Number, db_option, json_option
+from scimproxy.cli.tunnel_options import exposure_of, tunnel_options
 from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
     from scimproxy.app import Event, Ready, RecordOptions, Stopped
+    from scimproxy.exchange import TunnelEvent
     from scimproxy.store import Row
 
 __all__ = ["Printer", "up_command"]
@@ -58,13 +60,14 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
     help="Answer 504 after this.",
 )
 @click.option("--durable", is_flag=True, help="Wait for the disk at each commit (survives a power cut).")
+@tunnel_options
 @json_option("events")
 def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Record what reaches the SCIM server at TARGET.
 
-    TARGET is its URL with the base path, like http://127.0.0.1:8000/scim/v2. Point your tunnel
-    (`ngrok http 8080`) and your SCIM client at scimproxy; every exchange goes to the database.
-    Ctrl-C or TERM ends it in order, a second one at once.
+    TARGET is its URL with the base path, like http://127.0.0.1:8000/scim/v2. Point your SCIM client at
+    scimproxy; every exchange goes to the database. With --tunnel it is reachable from outside, until
+    it ends. Ctrl-C or TERM ends it in order, a second one at once.
     """
     from scimproxy.app import RecordOptions
     from scimproxy.proxy.engine import EngineOptions, Target
@@ -76,12 +79,14 @@ def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  
             hint="scimproxy listens for the tunnel on this machine only; use 127.0.0.1 or ::1",
         )
     public = _public_url(given["public_url"])
+    path = _public_path(given["public_path"])
+    exposure = exposure_of(given, public_url=public and public[1], base=upstream.base_path if path is None else path)
     options = RecordOptions(
         engine=EngineOptions(
             target=upstream,
             listen_host="127.0.0.1" if given["listen_host"] == "localhost" else given["listen_host"],
             listen_port=given["port"],
-            public_path=_public_path(given["public_path"]),
+            public_path=path,
             public_origin=public and public[0],
             preserve_host=given["preserve_host"],
             rewrite_locations=given["rewrite_locations"],
@@ -93,7 +98,8 @@ def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  
         db=db,
         name=given["name"],
         engine_name=given["engine"],
-        public_url=public and public[1],
+        public_url=public and public[1] if exposure is None else None,
+        exposure=exposure,
         keep_secrets=given["keep_secrets"],
         pass_when_full=given["pass_when_full"],
         durable=given["durable"],
@@ -152,10 +158,12 @@ class Printer:
         self._own_banner = banner
         self._as_json = as_json
         self._failures_told: set[str] = set()
+        self._public: str | None = None
 
     def __call__(self, event: Event) -> None:
         """Print an event."""
         from scimproxy import app
+        from scimproxy.exchange import TunnelEvent
 
         if self._as_json:
             self._print_json(event)
@@ -167,6 +175,8 @@ class Printer:
             click.echo(f"          ... and {event.count:,} more, faster than one can read (scimproxy log)", err=True)
         elif isinstance(event, app.Notice):
             notice("warning", event.message, event.hint)
+        elif isinstance(event, TunnelEvent):
+            self._tunnel(event)
         elif isinstance(event, app.Stopped):
             self._summary(event)
 
@@ -174,6 +184,7 @@ class Printer:
 
     def _banner(self, ready: Ready) -> None:
         from scimproxy.cli.terminal import plural, safe
+        from scimproxy.cli.tunnel_lines import paste
 
         options = self._options
         if self._own_banner is not None:
@@ -190,13 +201,10 @@ class Printer:
         for name, value in rows:
             click.echo(f"  {name:<10}{value}", err=True)
         click.echo(err=True)
-        if public is None:
-            click.echo(f"  Tunnel    ngrok http {ready.listen.port}", err=True)
-            click.echo("  and paste the https URL that it shows, with the path, as", err=True)
-            public = f"https://YOUR-TUNNEL{options.engine.public_base}"
-        click.echo("    Okta      SCIM connector base URL", err=True)
-        click.echo("    Runscope  environment variable SCIMBaseURL", err=True)
-        click.echo(f"              {public}", err=True)
+        if options.exposure is None:
+            if public is None:
+                click.echo("  On this machine only; --tunnel ngrok makes it reachable. Then paste", err=True)
+            paste(public or f"https://YOUR-TUNNEL{options.engine.public_base}")
         if options.keep_secrets:
             notice("warning", "--keep-secrets: tokens and passwords are stored in the database as they come")
         if ready.recovered:
@@ -211,6 +219,18 @@ class Printer:
         follow = f"scimproxy log {ready.run.id} --follow"
         click.echo(f"  Ctrl-C stops in order; `{follow}` shows this in another terminal.", err=True)
         click.echo(err=True)
+
+    def _tunnel(self, event: TunnelEvent) -> None:
+        """Say what became of the tunnel; a URL that is new with everything that it means."""
+        from scimproxy.cli.tunnel_lines import say_public, say_state
+
+        if event.state == "given":
+            return  # the banner has it
+        if event.state == "up" and event.url != self._public:
+            self._public = event.url
+            say_public(self._options, event)
+        else:
+            say_state(event)
 
     def _line(self, row: Row) -> None:
         from scimproxy.cli.lines import exchange_line
@@ -248,6 +268,7 @@ class Printer:
         from scimproxy import app
         from scimproxy.cli.lines import exchange_json, iso
         from scimproxy.cli.terminal import echo_json
+        from scimproxy.cli.tunnel_lines import with_base
         from scimproxy.exchange import TunnelEvent
 
         if isinstance(event, app.Ready):
@@ -286,9 +307,10 @@ class Printer:
                 }
             )
         elif isinstance(event, TunnelEvent):
+            base = None if event.url is None else with_base(event.url, self._options.engine.public_base)
             echo_json(
                 {"event": "tunnel", "at": iso(event.at), "state": event.state, "url": event.url,
-                 "message": event.message}
+                 "base_url": base, "message": event.message}
             )  # fmt: skip
 
 
@@ -297,8 +319,9 @@ def public_base(options: RecordOptions, ready: Ready) -> str | None:
     url = ready.run.public_url
     if url is None:
         return None
-    path = options.engine.public_base
-    return url if path and url.endswith(path) else url + path
+    from scimproxy.cli.tunnel_lines import with_base
+
+    return with_base(url, options.engine.public_base)
 
 
 def notice(kind: str, message: str, hint: str | None = None) -> None:
