@@ -92,7 +92,7 @@ class Exposure:
         """Be reachable until cancelled; returns only where the tunnel never came up and never will."""
         if left := await asyncio.to_thread(leftovers.clean):
             self._around.notice(f"cleaned up after {left} tunnel(s) of a scimproxy that was killed", None)
-        limits = asyncio.create_task(self._keep_limits())
+        limits = asyncio.create_task(self._keep_limits(self._clock()))
         try:
             problem = await self._supervisor.run()
             if problem is not None and not self._was_up:
@@ -173,8 +173,7 @@ class Exposure:
 
     # --- for how long
 
-    async def _keep_limits(self) -> None:
-        began = self._clock()
+    async def _keep_limits(self, began: float) -> None:
         longest, idle = self._options.max_duration_s, self._options.idle_close_s
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)

@@ -247,6 +247,18 @@ async def test_a_proof_that_never_holds_is_not_tried_for_ever() -> None:
     assert witness.states == ["starting", "up", "degraded", "stopped"]  # told once
 
 
+async def test_a_session_that_came_back_but_carries_nothing_is_opened_anew() -> None:
+    async def prove(_: str) -> Proof:
+        return Proof(ok=witness.states.count("reconnecting") > 0, message="said")
+
+    provider, witness = Fake((A, [Lost("no session"), Regained(A)]), (B, [])), Witness()
+    await play(provider, witness, prove=prove)
+    assert witness.states[-3:] == ["up", "up", "stopped"]
+    message = next(event.message for event in witness.events if event.state == "reconnecting")
+    assert message == "the session is back, but nothing gets through: said; trying again in 0.5 s"
+    assert witness.urls == [(A, None), (B, A)]
+
+
 async def test_a_proof_that_held_makes_the_next_wait_short() -> None:
     provider, witness = Fake((A, []), (A, [])), Witness()
     ends = [ended(), ended()]

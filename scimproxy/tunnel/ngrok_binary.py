@@ -180,7 +180,7 @@ def _copy(source: IO[bytes], to: IO[bytes], what: str) -> None:
 
 def _unpack(archive: Path, to: Path, url: str) -> None:
     """Take the one member that is the agent, and write it under our own name."""
-    with contextlib.suppress(tarfile.TarError, zipfile.BadZipFile, EOFError), to.open("wb") as file:
+    with contextlib.suppress(tarfile.TarError, zipfile.BadZipFile, EOFError, KeyError), to.open("wb") as file:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed, packed.open(BINARY) as member:
                 _copy(member, file, url)

@@ -22,6 +22,8 @@ __all__ = ["BACK_OFF_S", "Listener", "Proof", "Supervisor"]
 BACK_OFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 PROOF_AFTER_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 """A new name may take a while until it resolves; then it is not asked again (requests are counted by providers)."""
+PROOFS_AGAIN = 3
+"""So often, after a session came back by itself; a name that was known needs no time to resolve."""
 PATIENCE_S = 60.0
 """So long a program may be at work to get its session back by itself."""
 STEADY_S = 30.0
@@ -111,24 +113,23 @@ class Supervisor:
         """Be up until the tunnel has to be opened anew; returns why."""
         began = self._clock()
         self._welcome(up)
+        again = False
         while True:
-            change = await self._next(prove=True)
+            change = await self._next(again=again)
             if self._clock() - began >= STEADY_S:
                 self._failures = 0
+            if isinstance(change, Lost):
+                reason = change.reason
+                self._tell("degraded", message=reason)
+                try:
+                    async with asyncio.timeout(PATIENCE_S):
+                        change = await self._until_back()
+                except TimeoutError:
+                    return TunnelError(f"no session for {PATIENCE_S:.0f} s ({reason})")
             if isinstance(change, Ended):
                 return change.error
-            if isinstance(change, Regained):
-                self._welcome(replace(up, url=change.url))
-                continue
-            self._tell("degraded", message=change.reason)
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    back = await self._until_back()
-            except TimeoutError:
-                return TunnelError(f"no session for {PATIENCE_S:.0f} s ({change.reason})")
-            if isinstance(back, Ended):
-                return back.error
-            self._welcome(replace(up, url=back.url))
+            self._welcome(replace(up, url=change.url))
+            again = True
 
     async def _until_back(self) -> Regained | Ended:
         while isinstance(change := await self._provider.watch(), Lost):
@@ -145,30 +146,40 @@ class Supervisor:
         self._up = up
         self._tell("up", url=up.url, message=message)
 
-    async def _next(self, *, prove: bool) -> Change:
-        """Wait for the next change; beside it prove the way, and say where it is broken."""
+    async def _next(self, *, again: bool) -> Change:
+        """Wait for the next change; beside it prove the way, and say where it is broken.
+
+        After a session that came back (`again`) a way that stays broken is a change, too: an agent may believe that
+        it has its URL while the service has given it another one.
+        """
         watching = asyncio.ensure_future(self._provider.watch())
-        proving = asyncio.ensure_future(self._prove_it()) if prove and self._prove is not None else None
+        proving = asyncio.ensure_future(self._prove_it(again=again))
         try:
+            await asyncio.wait({watching, proving}, return_when=asyncio.FIRST_COMPLETED)
+            if not watching.done() and (problem := proving.result()) is not None:
+                return Ended(problem)
             return await watching
         finally:
             for task in (watching, proving):
-                if task is not None:
-                    task.cancel()
-            await asyncio.gather(watching, *([proving] if proving else []), return_exceptions=True)
+                task.cancel()
+            await asyncio.gather(watching, proving, return_exceptions=True)
 
-    async def _prove_it(self) -> None:
-        assert self._prove is not None
+    async def _prove_it(self, *, again: bool) -> TunnelError | None:
+        """Prove the way until it holds or is not tried any more; returns why it has to be opened anew."""
+        if self._prove is None:
+            return None
         assert self.url is not None
-        url = self.url
-        for pause in PROOF_AFTER_S:
+        url, said = self.url, ""
+        for pause in PROOF_AFTER_S[:PROOFS_AGAIN] if again else PROOF_AFTER_S:
             await self._sleep(pause)
             proof = await self._prove(url)
             if proof.ok:
                 self._failures = 0  # it carries traffic: what comes next is a new trouble
                 self._tell("up", url=url, message=proof.message)
-                return
-            self._tell("degraded", url=url, message=proof.message)
+                return None
+            said = proof.message
+            self._tell("degraded", url=url, message=said)
+        return TunnelError(f"the session is back, but nothing gets through: {said}") if again else None
 
     async def _wait(self, problem: TunnelError) -> None:
         """Wait before the next attempt: longer each time, and never all at the same moment."""
