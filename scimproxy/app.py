@@ -29,6 +29,7 @@ from scimproxy.proxy.engine import Address, Engine, EngineOptions
 from scimproxy.proxy.locations import find_locations
 from scimproxy.recorder import Recorder
 from scimproxy.store import Reader, Row, Store
+from scimproxy.tunnel.probe import HEADER, PROBED
 
 if TYPE_CHECKING:
     from scimproxy.proxy.engine import Recorder as RecorderContract
@@ -45,7 +46,7 @@ _ACCOUNT_EVERY_S = 1.0
 _KNOCK_S = 3.0
 _LISTENS_S = 2.0
 _REST_S = 5.0
-_PROBE = "Scimproxy-Probe"
+_SEARCHED = 1000
 _LOOKED_AT = 50
 """So many answers of a recording are looked at for addresses that clients cannot use."""
 
@@ -335,7 +336,6 @@ class _Recording:
     def _surroundings(self, reader: Reader, run_id: int) -> Surroundings:
         """Return what a tunnel is told of this recording, and how it tells us."""
         store = self._store
-        first_seq = self._seq
 
         def tell(event: TunnelEvent) -> None:
             store.tunnel_event(replace(event, run_id=run_id))
@@ -350,9 +350,12 @@ class _Recording:
 
         async def seen(nonce: str) -> bool:
             """Look for a probe among what came lately; off the hot path, only for a tunnel that has just opened."""
-            rows = reader.changes(after=max(first_seq, reader.newest_seq() - _LOOKED_AT), run_id=run_id)
-            found = reader.whole([row.id for row in rows], with_connections=False)
-            return any(exchange.request.headers.get(_PROBE) == nonce for exchange in found)
+            for row in reader.exchanges(run_id, newest_first=True, limit=_SEARCHED):
+                if row.target.endswith(PROBED):
+                    (found,) = reader.whole([row.id], with_connections=False)
+                    if found.request.headers.get(HEADER) == nonce:
+                        return True
+            return False
 
         return Surroundings(
             tell=tell,

@@ -59,6 +59,8 @@ class Surroundings:
     active_at: Callable[[], float]
     seen: Callable[[str], Awaitable[bool]]
     stop: Callable[[str], None]
+    nonce: Callable[[], str] | None = None
+    """Makes the numbers of probes, where the engine answers those itself; None: random ones."""
 
 
 class Exposure:
@@ -139,7 +141,7 @@ class Exposure:
     async def _prove(self, url: str) -> Proof:
         from scimproxy.tunnel.proof import Prober  # noqa: PLC0415 - aiohttp, only where a tunnel is
 
-        return await Prober(self._base, self._around.seen)(origin_of(url) or url)
+        return await Prober(self._base, self._around.seen, nonce=self._around.nonce)(origin_of(url) or url)
 
     async def _run_command(self, command: str, url: str, before: str | None) -> None:
         """Run the user's command; its output goes to our stderr, and a failure is told."""

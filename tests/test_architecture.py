@@ -120,7 +120,10 @@ TABLE: dict[str, Row] = {
     "scimproxy.tunnel": Row(),
     "scimproxy.tunnel.contract": Row(ours=("errors",), pure=True),
     "scimproxy.tunnel.supervisor": Row(ours=("exchange", "tunnel.contract")),
-    "scimproxy.tunnel.proof": Row(ours=("client", "exchange", "tunnel.ngrok_errors", "tunnel.supervisor")),
+    "scimproxy.tunnel.proof": Row(
+        ours=("client", "exchange", "tunnel.ngrok_errors", "tunnel.probe", "tunnel.supervisor")
+    ),
+    "scimproxy.tunnel.probe": Row(pure=True),
     "scimproxy.tunnel.leash": Row(),
     "scimproxy.tunnel.process": Row(ours=("tunnel.contract",)),
     "scimproxy.tunnel.leftovers": Row(ours=("tunnel.process",)),
@@ -142,7 +145,9 @@ TABLE: dict[str, Row] = {
     "scimproxy.probe": Row(ours=("proxy.engine",)),
     "scimproxy.doctor": Row(ours=("errors", "probe", "proxy.engine", "store", "doctor_tunnel")),
     "scimproxy.doctor_tunnel": Row(ours=("doctor", "tunnel")),
-    "scimproxy.app": Row(ours=(*PURE_ROOMS, "store", "proxy", "outlet", "recorder", "demo", "exposure")),
+    "scimproxy.app": Row(
+        ours=(*PURE_ROOMS, "store", "proxy", "outlet", "recorder", "demo", "exposure", "tunnel.probe")
+    ),
     # ---- faces
     "scimproxy.cli": Row(
         ours=(

@@ -7,7 +7,8 @@ import pytest
 from listeners import free_port, http, listener
 
 from scimproxy.exchange import Failure, FailureKind, Headers, Response
-from scimproxy.tunnel.proof import HEADER, Prober, judge
+from scimproxy.tunnel.probe import HEADER
+from scimproxy.tunnel.proof import Prober, judge
 
 HOST = "abc.example"
 

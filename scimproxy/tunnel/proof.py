@@ -17,11 +17,11 @@ from scimproxy import __version__
 from scimproxy.client import Client
 from scimproxy.exchange import Exchange, Failure, Headers, Request
 from scimproxy.tunnel.ngrok_errors import CODES, code_in
+from scimproxy.tunnel.probe import HEADER, PROBED
 from scimproxy.tunnel.supervisor import Proof
 
-__all__ = ["HEADER", "Prober", "judge"]
+__all__ = ["Prober", "judge"]
 
-HEADER = "Scimproxy-Probe"
 TIMEOUT_S = 10.0
 _SEEN_S = 2.0
 
@@ -40,12 +40,12 @@ class Prober:
         base: str,
         seen: Callable[[str], Awaitable[bool]],
         *,
-        nonce: Callable[[], str] = lambda: secrets.token_hex(16),
+        nonce: Callable[[], str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._base = base
         self._seen = seen
-        self._nonce = nonce
+        self._nonce = nonce or _random
         self._timeout_s = timeout_s
 
     async def __call__(self, url: str) -> Proof:
@@ -54,7 +54,7 @@ class Prober:
         host = urlsplit(url).netloc
         request = Request(
             "GET",
-            f"{self._base}/ServiceProviderConfig",
+            self._base + PROBED,
             headers=Headers(
                 [
                     ("Host", host),
@@ -82,6 +82,10 @@ class Prober:
             return False
         await asyncio.sleep(_SEEN_S / 4)
         return await self._seen(nonce)
+
+
+def _random() -> str:
+    return secrets.token_hex(16)
 
 
 def judge(exchange: Exchange, host: str, *, seen: bool) -> Proof:

@@ -297,6 +297,16 @@ def test_every_way_of_stopping_leaves_nothing(
         assert states(public.db)[-1] == "stopped"
 
 
+def test_a_second_signal_leaves_nothing_either(cloud: EdgeThread, upstream: str, tmp_path: Path) -> None:
+    public = Public(tmp_path, cloud, upstream)
+    with public.up:
+        public.up.process.send_signal(signal.SIGINT)
+        public.up.process.send_signal(signal.SIGINT)
+        assert public.up.process.wait(30) in {0, 130}  # the second may come when it has ended
+    nothing_is_left(tmp_path)
+    assert states(public.db)[-1] == "stopped"
+
+
 def test_an_agent_killed_with_scimproxy_holds_no_url(cloud: EdgeThread, upstream: str, tmp_path: Path) -> None:
     public = Public(tmp_path, cloud, upstream)
     with public.up:
