@@ -191,6 +191,8 @@ async def test_it_dies_with_us_however_we_die(
         await asyncio.to_thread(owner.wait, 30)
         if owner.stdout is not None:
             owner.stdout.close()
+        if rig.name == "ssh":  # the far side is no part of the tunnel: it outlives it
+            os.kill(int((folder / "sshd.pid").read_text()), signal.SIGTERM)
     async with asyncio.timeout(PATIENCE_S):
         while left(tmp_path):  # noqa: ASYNC110 - the watcher is another process
             await asyncio.sleep(0.01)

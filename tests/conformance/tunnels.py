@@ -182,7 +182,7 @@ def ssh_server(folder: Path, stack: contextlib.AsyncExitStack) -> tuple[int, Cal
     (folder / "sshd.conf").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\nAuthorizedKeysFile {folder / 'authorized'}\n"
         "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nAllowTcpForwarding remote\n"
-        f"GatewayPorts no\nPidFile none\nLogLevel ERROR\n"
+        f"GatewayPorts no\nPidFile {folder / 'sshd.pid'}\nLogLevel ERROR\n"
     )
     server = subprocess.Popen(
         [sshd, "-D", "-e", "-f", str(folder / "sshd.conf")], stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
