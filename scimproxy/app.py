@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -23,12 +24,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from scimproxy import __version__, probe
 from scimproxy.errors import ScimproxyError, StoreError, UsageError
 from scimproxy.exchange import Run, RunKind, TunnelEvent
+from scimproxy.exposure import Exposure, ExposureOptions, Surroundings
 from scimproxy.hiding import Hiding
 from scimproxy.outlet import Outlet
 from scimproxy.proxy.engine import Address, Engine, EngineOptions
+from scimproxy.proxy.guard import probe_nonce
 from scimproxy.proxy.locations import find_locations
 from scimproxy.recorder import Recorder
 from scimproxy.store import Reader, Row, StoreApart, StoreInside
+from scimproxy.tunnel.probe import HEADER, PROBED
 
 if TYPE_CHECKING:
     from scimproxy.proxy.engine import Recorder as RecorderContract
@@ -45,6 +49,7 @@ _ACCOUNT_EVERY_S = 1.0
 _KNOCK_S = 3.0
 _LISTENS_S = 2.0
 _REST_S = 5.0
+_SEARCHED = 1000
 _LOOKED_AT = 50
 """So many answers of a recording are looked at for addresses that clients cannot use."""
 
@@ -59,6 +64,8 @@ class RecordOptions:
     kind: RunKind = "record"
     engine_name: Literal["auto", "native", "mitmproxy"] = "auto"
     public_url: str | None = None
+    exposure: ExposureOptions | None = None
+    """The tunnel to open once the engine listens; `public_url` is for one that is there already."""
     keep_secrets: bool = False
     pass_when_full: bool = False
     durable: bool = False
@@ -175,7 +182,10 @@ async def record(options: RecordOptions, tell: Callable[[Event], None], stop: St
         UsageError: the engine does not exist.
         StoreError: the database cannot be used; or the run could not be finished in it.
         EngineError: the port is taken, or the engine failed later on.
+        TunnelError: the tunnel cannot be opened, and trying again would not help.
     """
+    if options.exposure is not None:
+        await asyncio.to_thread(options.exposure.provider.check)
     opening = asyncio.create_task(_open_store(options))
     await asyncio.sleep(0)  # the writing process starts while the engine is imported
     try:
@@ -288,6 +298,10 @@ class _Recording:
         self._locations_left = _LOOKED_AT
         self._notices: deque[Notice] = deque()
         self._outcomes: list[tuple[str, bool, int]] = []
+        self._run: Run | None = None
+        self._engine: Engine | None = None
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._active_at = 0.0
 
     async def run(self) -> Stopped:
         options, store = self._options, self._store
@@ -310,7 +324,7 @@ class _Recording:
             on_trouble=self._trouble,
         )
         secret = options.engine.guard and options.engine.guard.secret_path
-        engine = self._make(options.engine, Hiding(recorder, secret) if secret else recorder)
+        engine = self._engine = self._make(options.engine, Hiding(recorder, secret) if secret else recorder)
         try:
             listen = await engine.start()
         except ScimproxyError:
@@ -323,34 +337,42 @@ class _Recording:
             await store.delete_run(run.id)
             raise
         run_id = run.id
-        run = replace(run, engine=engine.name)
+        run = self._run = replace(run, engine=engine.name)
         await store.update_run(run)
         if options.public_url is not None:
             store.tunnel_event(TunnelEvent(at=began, state="given", url=options.public_url, run_id=run.id))
         store.on_commit(lambda _seq: self._changed.set())
         reader = Reader.open(options.db)
         self._seq = reader.newest_seq()
-        tasks: list[asyncio.Task[None]] = []
+        tasks: list[asyncio.Task[Any]] = []
         problem: ScimproxyError | None = None
+        exposure, exposing = None, None
         try:
             self._announce(run, listen)
+            if options.exposure is not None:
+                exposure = Exposure(options.exposure, engine, listen, self._surroundings(reader, run_id))
+                exposing = asyncio.create_task(exposure.run())
             follower = asyncio.create_task(self._follow(reader, run))
             tasks = [
                 follower,
-                asyncio.create_task(self._keep_account(run, recorder)),
+                asyncio.create_task(self._keep_account(recorder)),
                 asyncio.create_task(self._knock()),
                 asyncio.create_task(self._try_without_credentials()),
+                *([exposing] if exposing is not None else []),
             ]
-            problem = await self._until_end(engine, follower)
+            problem = await self._until_end(engine, follower, exposing)
             await self._wind_down(engine)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._stop_engine(engine)
+            if exposure is not None:  # after the last answer has gone out through it
+                await exposure.close(at_once=self._stop.at_once.is_set())
+                await asyncio.gather(*self._publishing)
             with contextlib.closing(reader):
                 unwritten = await self._write_end(
-                    reader, replace(run, ended_at=time.time(), lost=recorder.lost_count)
+                    reader, replace(self._run, ended_at=time.time(), lost=recorder.lost_count)
                 )
         stopped = Stopped(
             run_id=run_id,
@@ -367,6 +389,51 @@ class _Recording:
         if problem is not None or unwritten is not None:
             raise problem or unwritten  # type: ignore[misc]  # one of the two it is
         return replace(stopped, untold=untold)
+
+    def _surroundings(self, reader: Reader, run_id: int) -> Surroundings:
+        """Return what a tunnel is told of this recording, and how it tells us."""
+        store = self._store
+
+        def tell(event: TunnelEvent) -> None:
+            store.tunnel_event(replace(event, run_id=run_id))
+            self._tell(replace(event, run_id=run_id))
+
+        def public(url: str) -> None:
+            assert self._run is not None
+            self._run = replace(self._run, public_url=url)
+            task = asyncio.create_task(self._update_run(self._run))
+            self._publishing.add(task)
+            task.add_done_callback(self._publishing.discard)
+
+        async def seen(nonce: str) -> bool:
+            """Look for a probe among what came lately; off the hot path, only for a tunnel that has just opened."""
+            for row in reader.exchanges(run_id, newest_first=True, limit=_SEARCHED):
+                if row.target.endswith(PROBED):
+                    (found,) = reader.whole([row.id], with_connections=False)
+                    if found.request.headers.get(HEADER) == nonce:
+                        return True
+            return False
+
+        guard = self._options.engine.guard
+        key = guard.probe_key if guard is not None else None
+        return Surroundings(
+            tell=tell,
+            notice=self._notice,
+            public=public,
+            active_at=lambda: self._active_at,
+            seen=seen,
+            stop=self._stop_once,
+            nonce=None if key is None else lambda: probe_nonce(key, secrets.token_hex(8)),
+        )
+
+    def _stop_once(self, reason: str) -> None:
+        """Ask to stop, in order: never hurry a stop that goes on."""
+        if not self._stop.requested.is_set():
+            self._stop(reason)
+
+    async def _update_run(self, run: Run) -> None:
+        with contextlib.suppress(StoreError):  # the recorder tells
+            await self._store.update_run(run)
 
     def _announce(self, run: Run, listen: Address) -> None:
         self._tell(
@@ -394,16 +461,23 @@ class _Recording:
         else:
             self._notice(f"{error.message}; clients get 507 until it can be recorded again", error.hint)
 
-    async def _until_end(self, engine: Engine, follower: asyncio.Task[None]) -> ScimproxyError | None:
-        """Wait for the wish to stop, for the engine to fail (returned), or for the output to break (raised)."""
+    async def _until_end(
+        self, engine: Engine, follower: asyncio.Task[None], exposing: asyncio.Task[ScimproxyError] | None
+    ) -> ScimproxyError | None:
+        """Wait for the wish to stop, for engine or tunnel to fail (returned), or for the output to break (raised)."""
         stopping = asyncio.create_task(self._stop.requested.wait())
         failing = asyncio.create_task(engine.failed())
         breaking = asyncio.create_task(self._tell.broken())
         try:
-            await asyncio.wait({stopping, failing, breaking, follower}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Task[Any]] = {stopping, failing, breaking, follower}
+            if exposing is not None:
+                waited.add(exposing)
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             for task in (breaking, follower):
                 if task.done():
                     task.result()
+            if exposing is not None and exposing.done():
+                return exposing.result()
             return failing.result() if failing.done() else None
         finally:
             for end in (stopping, failing, breaking):
@@ -448,6 +522,8 @@ class _Recording:
         limit = _BATCH if self._options.tell_all else _READABLE
         newest = reader.newest_seq()  # before the rows: what comes in between is told the next time
         rows = reader.changes(after=self._seq, limit=limit, run_id=run.id)
+        if rows:
+            self._active_at = time.time()
         for row in rows:
             self._seq = row.seq
             self._tell(Seen(row))
@@ -468,7 +544,7 @@ class _Recording:
         exchange = reader.exchange(row.id)
         if exchange is None or exchange.response is None or exchange.origin != "upstream":
             return
-        options = self._options.engine
+        options = self._engine.options if self._engine is not None else self._options.engine
         origin = options.public_origin or (f"{exchange.scheme}://{exchange.host}" if exchange.host else None)
         places = find_locations(exchange.response, options, origin)
         if places:
@@ -500,15 +576,16 @@ class _Recording:
         if untold > 0:
             self._tell(Skipped(untold))
 
-    async def _keep_account(self, run: Run, recorder: Recorder) -> None:
+    async def _keep_account(self, recorder: Recorder) -> None:
         """Write how many were lost as the number grows, and notice that recording works again without traffic."""
         told = 0
         while True:
             await asyncio.sleep(_ACCOUNT_EVERY_S)
             if recorder.look() is None and recorder.lost_count != told:
                 told = recorder.lost_count
-                with contextlib.suppress(StoreError):  # the recorder tells
-                    await self._store.update_run(replace(run, lost=told))
+                assert self._run is not None
+                self._run = replace(self._run, lost=told)
+                await self._update_run(self._run)
 
     async def _knock(self) -> None:
         """Connect to the target once and say where nobody answers; recording goes on, it may be started later."""

@@ -14,7 +14,6 @@ import hashlib
 import itertools
 import ssl
 import time
-import weakref
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
@@ -107,9 +106,7 @@ class Client:
         self._cookies = cookies
         self._uids = itertools.count(1)
         self._connections = itertools.count(1)
-        self._known: weakref.WeakKeyDictionary[asyncio.Transport, tuple[Connection, int]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._known: dict[asyncio.Transport, tuple[Connection, int]] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -219,6 +216,8 @@ class Client:
             return None, None
         facts, count = self._known.get(transport, (None, 0))
         if facts is None:
+            # Not a WeakKeyDictionary: uvloop's TLS transports cannot be referred to weakly.
+            self._known = {known: what for known, what in self._known.items() if not known.is_closing()}
             facts = _facts(transport, f"client-{next(self._connections)}", scheme, host)
         facts = replace(facts, exchanges=count + 1)
         self._known[transport] = (facts, count + 1)

@@ -13,7 +13,6 @@ import re
 import shutil
 import socket
 import sqlite3
-import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -44,15 +43,25 @@ class Check:
 
 
 def examine(
-    *, target: Target | None, db: Path, listen: Address, token: str | None = None, home: Path | None = None
+    *,
+    target: Target | None,
+    db: Path,
+    listen: Address,
+    token: str | None = None,
+    home: Path | None = None,
+    tunnel: str | None = None,
 ) -> Iterator[Check]:
-    """Yield every check, in the order in which a person would ask; the target's only where there is one."""
+    """Yield every check, in the order in which a person would ask; target's and tunnel's only where one is named."""
     if target is not None:
         yield from check_target(target, listen=listen, token=token)
     yield check_port(listen)
     yield from check_database(db)
     yield from check_versions()
+    from scimproxy.doctor_tunnel import check_ngrok, examine_tunnel  # noqa: PLC0415 - it needs what is below
+
     yield from check_ngrok(home or Path.home())
+    if tunnel is not None:
+        yield from examine_tunnel(tunnel)
 
 
 # --- the target ---------------------------------------------------------------------------------------------------
@@ -351,58 +360,3 @@ def check_versions() -> Iterator[Check]:
         yield Check("mitmproxy", "ok", f"mitmproxy {version}")
     else:
         yield Check("mitmproxy", "warn", f"mitmproxy {version} was not tested", "install mitmproxy>=12.2,<13")
-
-
-def check_ngrok(home: Path) -> Iterator[Check]:
-    """Check that the ngrok agent is here and has a token; the token itself is never shown."""
-    places = _ngrok_folders(home)
-    agent = find_ngrok(places)
-    if agent is None:
-        hint = "install it from ngrok.com/download, or use any other tunnel to the port of scimproxy"
-        yield Check("ngrok", "warn", "no ngrok agent found", hint)
-    else:
-        yield Check("ngrok", "ok", f"agent at {agent}")
-    if os.environ.get("NGROK_AUTHTOKEN", "").strip():
-        yield Check("ngrok token", "ok", "in NGROK_AUTHTOKEN")
-        return
-    for folder in places:
-        config = folder / "ngrok.yml"
-        try:
-            text = config.read_bytes()[:65_536].decode("utf-8", "replace")
-        except OSError:
-            continue
-        if re.search(r"^\s*authtoken:\s*['\"]?[^\s'\"#]+", text, re.MULTILINE):
-            yield Check("ngrok token", "ok", f"in {config}")
-            return
-    if agent is not None:
-        hint = "set NGROK_AUTHTOKEN, or run `ngrok config add-authtoken`"
-        yield Check("ngrok token", "warn", "no token: the agent cannot open a tunnel", hint)
-
-
-def _ngrok_folders(home: Path) -> list[Path]:
-    """Where the agent and pyngrok keep configuration (and pyngrok the agent): now, and in version 2."""
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-    return [
-        config / "ngrok",
-        home / "Library" / "Application Support" / "ngrok",
-        home / "AppData" / "Local" / "ngrok",
-        home / ".ngrok2",
-    ]
-
-
-def find_ngrok(folders: list[Path]) -> Path | None:
-    """Return the ngrok agent: PYNGROK_NGROK_PATH, the PATH, or pyngrok's place; never pyngrok's own script."""
-    named = os.environ.get("PYNGROK_NGROK_PATH")
-    if named and Path(named).is_file():
-        return Path(named)
-    binary = "ngrok.exe" if os.name == "nt" else "ngrok"
-    searched = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
-    beside_python = Path(sys.executable).parent
-    for folder in (*searched, *folders):
-        found = folder / binary
-        if folder == beside_python or not os.access(found, os.X_OK) or not found.is_file():
-            continue
-        with found.open("rb") as file:
-            if file.read(2) != b"#!":  # pip's launcher of pyngrok is a script; the agent is a binary
-                return found
-    return None

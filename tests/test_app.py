@@ -187,12 +187,16 @@ class Scripted:
 
     name = "scripted"
 
-    def __init__(self, _options: EngineOptions, recorder: Recorder) -> None:
+    def __init__(self, options: EngineOptions, recorder: Recorder) -> None:
+        self.options = options
         self.recorder = recorder
         self.failing: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> Address:
         return Address("127.0.0.1", 1)
+
+    def publish(self, origin: str | None, *, vouches_for_client: bool) -> None:
+        pass
 
     async def stop(self, *, at_once: bool = False) -> None:
         pass

@@ -122,13 +122,37 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.library": Row(ours=("errors",)),
     "scimproxy.report": Row(ours=("suite",), pure=True),
     "scimproxy.report_html": Row(ours=("exchange", "decode", "redact", "report", "suite"), theirs=("jinja2",)),
+    "scimproxy.tunnel": Row(),
+    "scimproxy.tunnel.contract": Row(ours=("errors",), pure=True),
+    "scimproxy.tunnel.supervisor": Row(ours=("exchange", "tunnel.contract")),
+    "scimproxy.tunnel.proof": Row(
+        ours=("client", "exchange", "tunnel.ngrok_errors", "tunnel.probe", "tunnel.supervisor")
+    ),
+    "scimproxy.tunnel.probe": Row(pure=True),
+    "scimproxy.tunnel.leash": Row(),
+    "scimproxy.tunnel.process": Row(ours=("tunnel.contract",)),
+    "scimproxy.tunnel.leftovers": Row(ours=("tunnel.process",)),
+    "scimproxy.tunnel.recipes": Row(ours=("errors", "tunnel.contract"), pure=True),
+    "scimproxy.tunnel.ssh": Row(ours=("errors", "tunnel.contract", "tunnel.recipes")),
+    "scimproxy.tunnel.policy": Row(ours=("errors",), theirs=("yaml",), pure=True),
+    "scimproxy.tunnel.command": Row(ours=("tunnel",)),
+    "scimproxy.tunnel.manual": Row(ours=("tunnel.contract",)),
+    "scimproxy.tunnel.ngrok": Row(ours=("tunnel",), theirs=("pyngrok",)),
+    "scimproxy.tunnel.ngrok_agent": Row(ours=("tunnel",), theirs=("pyngrok",)),
+    "scimproxy.tunnel.ngrok_binary": Row(ours=("tunnel",), theirs=("pyngrok",)),
+    "scimproxy.tunnel.ngrok_config": Row(ours=("tunnel.contract",), theirs=("yaml",), pure=True),
+    "scimproxy.tunnel.ngrok_errors": Row(ours=("tunnel.contract",), pure=True),
     # ---- wiring
+    "scimproxy.exposure": Row(ours=("errors", "exchange", "proxy.engine", "tunnel")),
     "scimproxy.suite_run": Row(ours=(*PURE_ROOMS, "app", "client", "store", "suite")),
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact")),
     "scimproxy.outlet": Row(),
     "scimproxy.probe": Row(ours=("proxy.engine",)),
-    "scimproxy.doctor": Row(ours=("errors", "probe", "proxy.engine", "store")),
-    "scimproxy.app": Row(ours=(*PURE_ROOMS, "store", "proxy", "outlet", "probe", "recorder", "demo")),
+    "scimproxy.doctor": Row(ours=("errors", "probe", "proxy.engine", "store", "doctor_tunnel")),
+    "scimproxy.doctor_tunnel": Row(ours=("doctor", "tunnel")),
+    "scimproxy.app": Row(
+        ours=(*PURE_ROOMS, "store", "proxy", "outlet", "probe", "recorder", "demo", "exposure", "tunnel.probe")
+    ),
     # ---- faces
     "scimproxy.cli": Row(
         ours=(
@@ -141,6 +165,8 @@ TABLE: dict[str, Row] = {
             "okta_ranges",
             "defects",
             "recorder",
+            "exposure",
+            "tunnel",
             "proxy.engine",
             "suite",
             "suite_run",

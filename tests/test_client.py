@@ -259,3 +259,20 @@ async def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> No
         exchange = await client.send(request(), "http://no-such-host.invalid:80")
     assert exchange.failure is not None
     assert exchange.failure.kind == "dns"
+
+
+async def _twice_over_tls(folder: Path) -> list[int | None]:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    async with serving(OK, tls=context) as server, Client(ca=folder / "ca.pem") as client:
+        origin = f"https://127.0.0.1:{server.port}"
+        return [(await client.send(request(), origin)).upstream_index for _ in range(2)]
+
+
+def test_a_connection_over_tls_is_known_again_in_every_event_loop(tmp_path: Path) -> None:
+    from scimproxy.app import run_in_loop
+
+    assert run_in_loop(_twice_over_tls(tmp_path)) == [1, 2]  # uvloop, where it exists
+    assert asyncio.run(_twice_over_tls(tmp_path)) == [1, 2]

@@ -4,7 +4,6 @@ import os
 import socket
 import sqlite3
 import ssl
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import trustme
 from listeners import CONFIG, free_port, http, listener
 
 from scimproxy import doctor
-from scimproxy.doctor import Check, check_database, check_ngrok, check_port, check_target, check_versions, port_owner
+from scimproxy.doctor import Check, check_database, check_port, check_target, check_versions, port_owner
 from scimproxy.proxy.engine import Address, Target
 from scimproxy.store import Store
 
@@ -312,7 +311,7 @@ def test_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert next(iter(check_database(tmp_path / "a.db"))).name == "disk"
 
 
-# --- versions and ngrok
+# --- versions
 
 
 def test_versions_of_this_machine() -> None:
@@ -335,83 +334,15 @@ def test_no_mitmproxy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(check_versions())[-1].level == "fail"
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def test_everything_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    for name in ("PYNGROK_NGROK_PATH", "XDG_CONFIG_HOME", "NGROK_AUTHTOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "bin").mkdir()
-    return tmp_path
-
-
-def agent(path: Path, content: bytes = b"\x7fELF") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    path.chmod(0o700)
-    return path
-
-
-def test_no_ngrok(home: Path) -> None:
-    (check,) = check_ngrok(home)
-    assert check.level == "warn"
-
-
-def test_ngrok_without_a_token(home: Path) -> None:
-    found = agent(home / "bin" / "ngrok")
-    checks = list(check_ngrok(home))
-    assert checks[0].message == f"agent at {found}"
-    assert checks[1].level == "warn"
-
-
-def test_pyngroks_own_script_is_no_agent(home: Path) -> None:
-    agent(home / "bin" / "ngrok", b"#!/usr/bin/python\nfrom pyngrok import ngrok\n")
-    found = agent(home / ".config" / "ngrok" / "ngrok")
-    assert next(iter(check_ngrok(home))).message == f"agent at {found}"
-
-
-def test_nor_is_what_lies_beside_python(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent(home / "bin" / "ngrok")
-    monkeypatch.setattr(sys, "executable", str(home / "bin" / "python"))
-    assert next(iter(check_ngrok(home))).level == "warn"
-
-
-def test_an_agent_that_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    named = agent(home / "else" / "agent", b"#!/bin/sh\n")
-    monkeypatch.setenv("PYNGROK_NGROK_PATH", str(named))
-    assert next(iter(check_ngrok(home))).message == f"agent at {named}"
-
-
-@pytest.mark.parametrize(
-    ("text", "level"),
-    [
-        ("version: 3\nagent:\n  authtoken: 2abcSECRET\n", "ok"),
-        ("authtoken: '2abcSECRET'\n", "ok"),
-        ("version: 3\nagent:\n  authtoken:\n", "warn"),
-        ("# authtoken: 2abcSECRET\n", "warn"),
-    ],
-)
-def test_a_token_in_the_configuration_is_never_shown(text: str, level: str, home: Path) -> None:
-    agent(home / "bin" / "ngrok")
-    (home / ".config" / "ngrok").mkdir(parents=True)
-    (home / ".config" / "ngrok" / "ngrok.yml").write_text(text)
-    checks = list(check_ngrok(home))
-    assert checks[-1].level == level
-    assert "SECRET" not in repr(checks)
-
-
-def test_a_token_in_the_environment_is_never_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NGROK_AUTHTOKEN", "2abcSECRET")
-    checks = list(check_ngrok(home))
-    assert checks[-1] == Check("ngrok token", "ok", "in NGROK_AUTHTOKEN")
-    assert "SECRET" not in repr(checks)
-
-
-def test_everything_in_order(tmp_path: Path, home: Path) -> None:
+    monkeypatch.delenv("PYNGROK_NGROK_PATH", raising=False)
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     with listener(lambda _: http(200, CONFIG)) as port:
         names = [
             check.name
             for check in doctor.examine(
-                target=target(port), db=tmp_path / "a.db", listen=Address("127.0.0.1", free_port()), home=home
+                target=target(port), db=tmp_path / "a.db", listen=Address("127.0.0.1", free_port()), home=tmp_path
             )
         ]
     assert names == ["target", "scheme", "scim", "port", "database", "python", "mitmproxy", "ngrok"]

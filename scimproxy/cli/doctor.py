@@ -19,9 +19,17 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.option("--port", default=8080, show_default=True, type=Number(1, 65535), help="The port of `up`.")
 @click.option("--listen-host", default="127.0.0.1", show_default=True, help="The address of `up`.")
 @click.option("--token", envvar="SCIMPROXY_TOKEN", help="Bearer token for TARGET. Better: SCIMPROXY_TOKEN.")
+@click.option("--tunnel", metavar="NAME", help="Look also at what this tunnel needs: ngrok, ssh, cloudflared, ...")
 @json_option("checks")
 def doctor_command(
-    target: str | None, *, db: Path, port: int, listen_host: str, token: str | None, as_json: bool
+    target: str | None,
+    *,
+    db: Path,
+    port: int,
+    listen_host: str,
+    token: str | None,
+    tunnel: str | None,
+    as_json: bool,
 ) -> None:
     """Check TARGET (with it), the port, the database, the versions and ngrok.
 
@@ -33,7 +41,7 @@ def doctor_command(
 
     upstream = None if target is None else Target.parse(target)
     counts = {"ok": 0, "warn": 0, "fail": 0}
-    for check in examine(target=upstream, db=db, listen=Address(listen_host, port), token=token):
+    for check in examine(target=upstream, db=db, listen=Address(listen_host, port), token=token, tunnel=tunnel):
         counts[check.level] += 1
         if as_json:
             echo_json({"name": check.name, "level": check.level, "message": check.message, "hint": check.hint})

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from scimproxy.exchange import Run
     from scimproxy.store import Reader
 
-__all__ = ["DEFAULT_DB", "SIZE", "Number", "db_option", "json_option", "open_reader", "resolve_run"]
+__all__ = ["DEFAULT_DB", "DURATION", "SIZE", "Number", "db_option", "json_option", "open_reader", "resolve_run"]
 
 DEFAULT_DB = Path("recordings/scimproxy.db")
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 type Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -43,6 +45,32 @@ class Size(click.ParamType[int]):
 
 
 SIZE = Size()
+
+
+class Duration(click.ParamType[float | None]):
+    """A length of time in seconds: `90`, `90s`, `30m`, `8h`, `2d`; `never` is None, without end."""
+
+    name = "duration"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's signature
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float | None:
+        """Return the seconds."""
+        if isinstance(value, int | float):
+            return float(value)
+        text = str(value).strip().lower()
+        if text == "never":
+            return None
+        found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhd]?)", text)
+        if found is None or float(found[1]) == 0:
+            self.fail(f"{value!r} is not a length of time; write it like 90s, 30m, 8h or never.", param, ctx)
+        return float(found[1]) * _SECONDS[found[2]]
+
+
+DURATION = Duration()
 
 
 class Number(click.IntRange):

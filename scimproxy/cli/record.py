@@ -15,10 +15,12 @@ import click
 from scimproxy.cli.group import INTERRUPTED
 from scimproxy.cli.guard import guard_from, guard_options
 from scimproxy.cli.options import SIZE, Number, db_option, json_option
+from scimproxy.cli.tunnel_options import exposure_of, tunnel_options, vouches
 from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
     from scimproxy.app import Event, Ready, RecordOptions, Stopped
+    from scimproxy.exchange import TunnelEvent
     from scimproxy.proxy.engine import EngineOptions
     from scimproxy.store import Row
 
@@ -61,14 +63,15 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 )
 @guard_options
 @click.option("--durable", is_flag=True, help="Wait for the disk at each commit (survives a power cut).")
+@tunnel_options
 @json_option("events")
 def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Record what reaches the SCIM server at TARGET.
 
-    TARGET is its URL with the base path, like http://127.0.0.1:8000/scim/v2. Point your tunnel
-    (`ngrok http 8080`) and your SCIM client at scimproxy; every exchange goes to the database.
-    With --public-url, or any option of the guard, strangers are kept out first: `scimproxy help guard`.
-    Ctrl-C or TERM ends it in order, a second one at once.
+    TARGET is its URL with the base path, like http://127.0.0.1:8000/scim/v2. Point your SCIM client at
+    scimproxy; every exchange goes to the database. With --tunnel it is reachable from outside, until
+    it ends; strangers are kept out first then (`scimproxy help guard`). Ctrl-C or TERM ends it in
+    order, a second one at once.
     """
     from scimproxy.app import RecordOptions, refuse_loop
     from scimproxy.proxy.engine import Address, EngineOptions, Target
@@ -81,7 +84,7 @@ def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  
         )
     listen = Address("127.0.0.1" if given["listen_host"] == "localhost" else given["listen_host"], given["port"])
     public = _public_url(given["public_url"])
-    vouched = given["trust_forwarded_for"]
+    vouched = given["trust_forwarded_for"] or vouches(given)
     engine = EngineOptions(
         target=upstream,
         listen_host=listen.host,
@@ -94,17 +97,19 @@ def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  
         insecure_upstream=given["insecure_upstream"],
         max_content=given["max_content"],
         response_timeout_s=given["response_timeout"],
-        vouches_for_client=vouched,
-        guard=guard_from(given, exposed=public is not None, vouched=vouched),
+        vouches_for_client=given["trust_forwarded_for"],
+        guard=guard_from(given, exposed=public is not None or given["tunnel"] != "none", vouched=vouched),
     )
     refuse_loop(engine, listen)
     _refuse_told_secret(engine, given["public_url"])
+    exposure = exposure_of(given, public_url=public and public[1], base=engine.public_base)
     options = RecordOptions(
         engine=engine,
         db=db,
         name=given["name"],
         engine_name=given["engine"],
-        public_url=public and public[1],
+        public_url=public and public[1] if exposure is None else None,
+        exposure=exposure,
         keep_secrets=given["keep_secrets"],
         pass_when_full=given["pass_when_full"],
         durable=given["durable"],
@@ -172,10 +177,12 @@ class Printer:
         self._own_banner = banner
         self._as_json = as_json
         self._failures_told: set[str] = set()
+        self._public: str | None = None
 
     def __call__(self, event: Event) -> None:
         """Print an event."""
         from scimproxy import app
+        from scimproxy.exchange import TunnelEvent
 
         if self._as_json:
             self._print_json(event)
@@ -187,6 +194,8 @@ class Printer:
             click.echo(f"          ... and {event.count:,} more, faster than one can read (scimproxy log)", err=True)
         elif isinstance(event, app.Notice):
             notice("warning", event.message, event.hint)
+        elif isinstance(event, TunnelEvent):
+            self._tunnel(event)
         elif isinstance(event, app.Stopped):
             self._summary(event)
 
@@ -195,6 +204,7 @@ class Printer:
     def _banner(self, ready: Ready) -> None:
         from scimproxy.cli.guard import guard_words
         from scimproxy.cli.terminal import plural, safe
+        from scimproxy.cli.tunnel_lines import paste
 
         options = self._options
         if self._own_banner is not None:
@@ -213,13 +223,10 @@ class Printer:
         for name, value in rows:
             click.echo(f"  {name:<10}{value}", err=True)
         click.echo(err=True)
-        if public is None:
-            click.echo(f"  Tunnel    ngrok http {ready.listen.port}", err=True)
-            click.echo("  and paste the https URL that it shows, with the path, as", err=True)
-            public = f"https://YOUR-TUNNEL{options.engine.public_base}"
-        click.echo("    Okta      SCIM connector base URL", err=True)
-        click.echo("    Runscope  environment variable SCIMBaseURL", err=True)
-        click.echo(f"              {public}", err=True)
+        if options.exposure is None:
+            if public is None:
+                click.echo("  On this machine only; --tunnel ngrok makes it reachable. Then paste", err=True)
+            paste(public or f"https://YOUR-TUNNEL{options.engine.public_base}")
         if options.keep_secrets:
             notice("warning", "--keep-secrets: tokens and passwords are stored in the database as they come")
         if ready.recovered:
@@ -234,6 +241,18 @@ class Printer:
         follow = f"scimproxy log {ready.run.id} --follow"
         click.echo(f"  Ctrl-C stops in order; `{follow}` shows this in another terminal.", err=True)
         click.echo(err=True)
+
+    def _tunnel(self, event: TunnelEvent) -> None:
+        """Say what became of the tunnel; a URL that is new with everything that it means."""
+        from scimproxy.cli.tunnel_lines import say_public, say_state
+
+        if event.state == "given":
+            return  # the banner has it
+        if event.state == "up" and event.url != self._public:
+            self._public = event.url
+            say_public(self._options, event)
+        else:
+            say_state(event)
 
     def _line(self, row: Row) -> None:
         from scimproxy.cli.lines import exchange_line
@@ -271,6 +290,7 @@ class Printer:
         from scimproxy import app
         from scimproxy.cli.lines import exchange_json, iso
         from scimproxy.cli.terminal import echo_json
+        from scimproxy.cli.tunnel_lines import with_base
         from scimproxy.exchange import TunnelEvent
 
         if isinstance(event, app.Ready):
@@ -309,9 +329,10 @@ class Printer:
                 }
             )
         elif isinstance(event, TunnelEvent):
+            base = None if event.url is None else with_base(event.url, self._options.engine.public_base)
             echo_json(
                 {"event": "tunnel", "at": iso(event.at), "state": event.state, "url": event.url,
-                 "message": event.message}
+                 "base_url": base, "message": event.message}
             )  # fmt: skip
 
 

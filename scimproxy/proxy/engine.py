@@ -208,12 +208,20 @@ class Engine(Protocol):
     """A proxy engine; made with `(EngineOptions, Recorder)`, used once, inside one event loop."""
 
     name: str
+    options: EngineOptions
+    """What it does now; see `publish`."""
 
     async def start(self) -> Address:
         """Listen, and return where.
 
         Raises:
             EngineError: the port is taken, or something else forbids starting; says what to do.
+        """
+
+    def publish(self, origin: str | None, *, vouches_for_client: bool) -> None:
+        """Tell under which public origin clients see us, once a tunnel is open; `options` holds it from now on.
+
+        It counts for every request whose head comes later, on open connections too. In the event loop.
         """
 
     async def stop(self, *, at_once: bool = False) -> None:

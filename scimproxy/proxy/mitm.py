@@ -12,6 +12,7 @@ import errno
 import logging
 import time
 import uuid
+from dataclasses import replace
 from typing import cast
 
 from mitmproxy.connection import Connection as MitmConnection
@@ -86,6 +87,14 @@ class MitmEngine:
         if self._failure is None:
             raise EngineError("the engine has not been started", hint="call start() first")
         return await asyncio.shield(self._failure)
+
+    def publish(self, origin: str | None, *, vouches_for_client: bool) -> None:
+        """Take a new public origin; open connections learn it for their next exchange."""
+        self.options = replace(self.options, public_origin=origin, vouches_for_client=vouches_for_client)
+        for handler in self.handlers:
+            handler.options = self.options
+        if self.guard is not None:
+            self.guard.public_at(origin)
 
     async def stop(self, *, at_once: bool = False) -> None:
         """Accept nothing more, let what is in flight end (not with `at_once`), record all, close. Safe twice."""

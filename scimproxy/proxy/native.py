@@ -96,6 +96,13 @@ class NativeEngine:
         host, port = self._server.sockets[0].getsockname()[:2]
         return Address(host, port)
 
+    def publish(self, origin: str | None, *, vouches_for_client: bool) -> None:
+        """Take a new public origin; what was judged under the old one is forgotten."""
+        self.options = replace(self.options, public_origin=origin, vouches_for_client=vouches_for_client)
+        self.asks = Asks(self.options)
+        if self.guard is not None:
+            self.guard.public_at(origin)
+
     async def stop(self, *, at_once: bool = False) -> None:
         """Accept nothing more, let what is in flight end (unless `at_once`), then close. Safe to call twice."""
         if at_once:

@@ -177,3 +177,19 @@ async def test_the_public_origin_is_used_where_it_is_known(rigs: Rigs) -> None:
         % rig.upstream.port
     )
     assert value_of(await rig.ask(GET), b"location") == b"https://abc.example/Users/1"
+
+
+async def test_a_public_origin_that_is_told_later_counts_from_then_on(rigs: Rigs) -> None:
+    rig = await rigs()
+    wire = await rig.client()
+    await wire.send(FORGED)
+    await wire.message()
+    rig.engine.publish("https://abc.example", vouches_for_client=True)
+    assert rig.engine.options.public_origin == "https://abc.example"
+    await wire.send(FORGED)  # on the same connection, byte for byte the same head
+    await wire.message()
+    before, after = rig.upstream.seen
+    assert value_of(before, b"x-forwarded-for") == b"127.0.0.1"
+    assert value_of(after, b"x-forwarded-for") == b"2.2.2.2"
+    assert value_of(after, b"x-forwarded-host") == b"abc.example"
+    assert value_of(after, b"x-forwarded-proto") == b"https"

@@ -71,7 +71,7 @@ class Nginx:
         config.write_text(_CONFIG.format(folder=self.folder, collector=collector, port=self.port))
         program = _program()
         assert program is not None
-        self._process = subprocess.Popen(  # noqa: ASYNC220 - it starts at once, and is ended below
+        self._process = subprocess.Popen(
             [program, "-p", str(self.folder), "-c", str(config), "-e", str(self.folder / "error.log")]
         )
         async with asyncio.timeout(PATIENCE_S):
