@@ -29,16 +29,18 @@ __all__ = [
     "ClientGone",
     "ClientHead",
     "ClientSilent",
+    "Cut",
+    "Give",
     "HeadError",
+    "Interim",
+    "More",
     "Reach",
     "TimedOut",
     "UpstreamData",
     "UpstreamEnd",
     "UpstreamFailed",
-    "UpstreamFinish",
     "UpstreamHead",
     "Wait",
-    "Write",
     "read_request_head",
     "read_response_head",
     "written_answer",
@@ -61,13 +63,26 @@ class HeadError(Exception):
 
 
 class ClientHead(RequestHeaders):
-    """A request begins; `bad` is why it cannot be understood. Times are those of its first byte."""
+    """A request begins; `bad` is why it cannot be understood. Times are those of its first byte.
 
-    def __init__(self, stream_id: int, request: Request, *, at: float, at_m: float, bad: Refusal | None) -> None:
+    `framing` is how its body ends; HTTP/2 has its own way, which is called "chunked" or "length" here, too.
+    """
+
+    def __init__(
+        self,
+        stream_id: int,
+        request: Request,
+        *,
+        at: float,
+        at_m: float,
+        framing: Framing,
+        bad: Refusal | None = None,
+    ) -> None:
         self.stream_id = stream_id
         self.head = request
         self.at = at
         self.at_m = at_m
+        self.framing = framing
         self.bad = bad
 
 
@@ -80,10 +95,10 @@ class ClientData(HttpEvent):
 
 @dataclass
 class ClientEnd(HttpEvent):
-    """The request is complete."""
+    """The request is complete; `wire_bytes` is None where the protocol does not tell."""
 
     trailers: Headers | None
-    wire_bytes: int
+    wire_bytes: int | None
 
 
 @dataclass
@@ -96,6 +111,32 @@ class ClientGone(HttpEvent):
 
 class ClientSilent(events.Event):
     """From outside: the client sent nothing for as long as its connection's state allows."""
+
+
+@dataclass
+class Give(HttpEvent):
+    """To the client's side: a piece of the answer (its head, where one is given), in one write.
+
+    `framing` is how the body ends; `last` says that it does, with these trailers.
+    """
+
+    data: bytes
+    framing: Framing
+    head: Response | None = None
+    last: bool = False
+    trailers: Headers | None = None
+
+
+@dataclass
+class Interim(HttpEvent):
+    """To the stream, and from there to the client's side: an interim answer, 1xx (RFC 9110 section 15.2)."""
+
+    response: Response
+
+
+@dataclass
+class Cut(HttpEvent):
+    """To the client's side: the answer ends here, in the middle, and the client must notice."""
 
 
 @dataclass
@@ -130,35 +171,37 @@ class UpstreamEnd(HttpEvent):
     """The answer is complete."""
 
     trailers: Headers | None
-    wire_bytes: int
+    wire_bytes: int | None
 
 
 @dataclass
 class UpstreamFailed(HttpEvent):
-    """No whole answer will come; `untouched` says that not one byte of it did."""
+    """No whole answer will come.
+
+    `untouched`: the connection closed and not one byte of an answer came. `unseen`: the upstream says that it has
+    not looked at the request (RFC 9113 section 8.7), so that any method may be sent again.
+    """
 
     failure: Failure
     untouched: bool
+    unseen: bool = False
 
 
 @dataclass
 class Ask(HttpEvent):
-    """To the upstream's side: a request head, as bytes."""
+    """To the upstream's side: a request's head, and how its body ends; "none" where there is no body."""
 
-    method: str
-    head: bytes
+    request: Request
+    framing: Framing
 
 
 @dataclass
-class Write(HttpEvent):
-    """To either side: bytes as they go out."""
+class More(HttpEvent):
+    """To the upstream's side: a piece of the request's body; `last` says that it ends, with these trailers."""
 
     data: bytes
-
-
-@dataclass
-class UpstreamFinish(HttpEvent):
-    """To the upstream's side: the request is written."""
+    last: bool = False
+    trailers: Headers | None = None
 
 
 @dataclass

@@ -29,7 +29,7 @@ from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from scimproxy.exchange import Failure, Headers, Request
 from scimproxy.proxy import answers
 from scimproxy.proxy.engine import EngineOptions
-from scimproxy.proxy.forwarding import Refusal, may_reuse, response_framing, suspect, wants_close
+from scimproxy.proxy.forwarding import Framing, Refusal, may_reuse, response_framing, suspect, wants_close
 from scimproxy.proxy.mitm_details import Note
 from scimproxy.proxy.mitm_events import (
     Abort,
@@ -40,17 +40,22 @@ from scimproxy.proxy.mitm_events import (
     ClientGone,
     ClientHead,
     ClientSilent,
+    Cut,
+    Give,
     HeadError,
+    Interim,
+    More,
     Reach,
     UpstreamData,
     UpstreamEnd,
     UpstreamFailed,
-    UpstreamFinish,
     UpstreamHead,
-    Write,
     read_request_head,
     read_response_head,
+    written_answer,
+    written_chunk,
     written_headers,
+    written_last_chunk,
 )
 
 __all__ = ["ClientSide", "Desk", "ReverseLayer", "UpstreamSide"]
@@ -140,8 +145,13 @@ class ClientSide(_Side):
         self.active_m = desk.now()
 
     def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, Write):
-            yield commands.SendData(self.conn, event.data)
+        if isinstance(event, Give):
+            yield commands.SendData(self.conn, _given(event))
+        elif isinstance(event, Interim):
+            if self.request.http_version == "1.1":
+                yield commands.SendData(self.conn, written_answer(event.response))
+        elif isinstance(event, Cut):
+            yield commands.CloseConnection(self.conn)
         elif isinstance(event, ClientFinish):
             yield from self._finish(close=event.close)
         elif isinstance(event, events.DataReceived):
@@ -213,7 +223,8 @@ class ClientSide(_Side):
         self.state = "body"
         self.reader = make_body_reader(0 if bad is not None else _request_size(request))
         at, at_m = self.began
-        yield ReceiveHttp(ClientHead(self.stream_id, request, at=at, at_m=at_m, bad=bad))
+        framing = _request_framing(request)
+        yield ReceiveHttp(ClientHead(self.stream_id, request, at=at, at_m=at_m, framing=framing, bad=bad))
 
     def _read_body(self) -> Commands:
         try:
@@ -277,6 +288,23 @@ def _request_size(request: Request) -> int | None:
     return int(length) if length.isascii() and length.isdigit() and len(length) < 19 else 0
 
 
+def _request_framing(request: Request) -> Framing:
+    """Return how the body of a request ends (RFC 9112 section 6.3)."""
+    if "transfer-encoding" in request.headers:
+        return "chunked"
+    return "none" if request.headers.get("content-length") in {None, "0"} else "length"
+
+
+def _given(event: Give) -> bytes:
+    """Return a piece of an answer as bytes."""
+    out = b"" if event.head is None else written_answer(event.head)
+    if event.framing != "chunked":
+        return out + event.data
+    if event.data:
+        out += written_chunk(event.data)
+    return out + written_last_chunk(event.trailers) if event.last else out
+
+
 class UpstreamSide(_Side):
     """Writes requests to one upstream connection and reads the answers, one at a time."""
 
@@ -284,26 +312,34 @@ class UpstreamSide(_Side):
         super().__init__(context, context.server, desk)
         self.state = "idle"
         self.method = "GET"
+        self.framing: Framing = "none"
         self.first_m: float | None = None
         self.reusable = True
         self.told = ""
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, Ask):
-            self.stream_id, self.method = event.stream_id, event.method
+            asked = event.request
+            self.stream_id, self.method, self.framing = event.stream_id, asked.method, event.framing
             self.state, self.first_m, self.told = "head", None, ""
             self.message_began = self.received
-            yield commands.SendData(self.conn, event.head)
-        elif isinstance(event, Write):
-            yield commands.SendData(self.conn, event.data)
-        elif isinstance(event, UpstreamFinish):
-            pass
+            head = written_headers(f"{asked.method} {asked.target} HTTP/1.1", asked.headers)
+            yield commands.SendData(self.conn, head)
+        elif isinstance(event, More):
+            yield from self._more(event)
         elif isinstance(event, Abort):
             yield from self._close(event.reason)
         elif isinstance(event, events.DataReceived):
             yield from self._data(event.data)
         elif isinstance(event, events.ConnectionClosed):
             yield from self._closed()
+
+    def _more(self, event: More) -> Commands:
+        out = event.data
+        if self.framing == "chunked":
+            out = (written_chunk(out) if out else b"") + (written_last_chunk(event.trailers) if event.last else b"")
+        if out:
+            yield commands.SendData(self.conn, out)
 
     def _data(self, data: bytes) -> Commands:
         if self.state == "idle":
@@ -332,9 +368,8 @@ class UpstreamSide(_Side):
                 yield from self._fail(self._protocol("101 Switching Protocols without being asked to"))
                 return
             if response.status_code < 200:
-                if response.status_code != 100 and self.desk.note(self.context.client).http_version == "1.1":
-                    interim = written_headers(f"HTTP/1.1 {response.status_code} {response.reason}", response.headers)
-                    yield commands.SendData(self.context.client, interim)
+                if response.status_code != 100:
+                    yield ReceiveHttp(Interim(self.stream_id, response))
                 continue
             self.state = "body"
             self.told = f"status {response.status_code}"

@@ -12,12 +12,12 @@ from functools import partial
 from typing import Protocol
 
 from mitmproxy.connection import Connection, Server
-from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import DropStream, SendHttp
 
 from scimproxy.errors import ScimproxyError
-from scimproxy.exchange import Content, Failure, Headers, Phase, Response
+from scimproxy.exchange import Content, Failure, Headers, Phase, Request, Response
 from scimproxy.proxy import answers
 from scimproxy.proxy.engine import EngineOptions
 from scimproxy.proxy.forwarding import (
@@ -45,19 +45,17 @@ from scimproxy.proxy.mitm_events import (
     ClientFinish,
     ClientGone,
     ClientHead,
+    Cut,
+    Give,
+    Interim,
+    More,
     Reach,
     TimedOut,
     UpstreamData,
     UpstreamEnd,
     UpstreamFailed,
-    UpstreamFinish,
     UpstreamHead,
     Wait,
-    Write,
-    written_answer,
-    written_chunk,
-    written_headers,
-    written_last_chunk,
 )
 from scimproxy.proxy.mitm_layers import Commands, Desk
 from scimproxy.proxy.passage import Passage
@@ -137,6 +135,8 @@ class Stream(layer.Layer):
             yield from self._upstream_end(event)
         elif isinstance(event, UpstreamFailed):
             yield from self._upstream_failed(event)
+        elif isinstance(event, Interim):
+            yield SendHttp(event, self.context.client)
         elif isinstance(event, TimedOut):
             yield from self._timed_out()
 
@@ -146,10 +146,7 @@ class Stream(layer.Layer):
         self.passage = passage = self.desk.begin(event)
         request = passage.request
         length = request.headers.get("content-length")
-        if "transfer-encoding" in request.headers:
-            self._request_framing = "chunked"
-        elif length not in {None, "0"}:
-            self._request_framing = "length"
+        self._request_framing = event.framing
         expects = (request.headers.get("expect") or "").lower() == "100-continue"
         target = self._target(event)
         if self._own is not None:
@@ -160,8 +157,8 @@ class Stream(layer.Layer):
         passage.upstream_headers = self._headers_for_upstream()
         if self._request_framing == "none":
             return
-        if expects and request.http_version == "1.1":
-            yield commands.SendData(self.context.client, b"HTTP/1.1 100 Continue\r\n\r\n")
+        if expects:
+            yield SendHttp(Interim(self.stream_id, Response(100, "Continue")), self.context.client)
         if not _fits(length or "0", self.options):
             yield from self._begin_upload()
 
@@ -206,7 +203,7 @@ class Stream(layer.Layer):
     def _client_end(self, event: ClientEnd) -> Commands:
         self.request_done = True
         passage = self.passage
-        passage.request_wire = event.wire_bytes
+        passage.request_wire = event.wire_bytes or 0
         passage.request_trailers = event.trailers
         if self._own is not None:
             yield from self._give(*self._own)
@@ -254,20 +251,20 @@ class Stream(layer.Layer):
     def _ask(self) -> Commands:
         assert self._upstream is not None
         assert self.passage.upstream_headers is not None
-        line = f"{self.passage.request.method} {self.passage.upstream_target} HTTP/1.1"
-        head = written_headers(line, self.passage.upstream_headers)
-        yield SendHttp(Ask(self.stream_id, self.passage.request.method, head), self._upstream)
+        assert self.passage.upstream_target is not None
+        head = Request(
+            self.passage.request.method, self.passage.upstream_target, headers=self.passage.upstream_headers
+        )
+        yield SendHttp(Ask(self.stream_id, head, self._request_framing), self._upstream)
 
     def _to_upstream(self, data: bytes) -> Commands:
         assert self._upstream is not None
-        out = written_chunk(data) if self._request_framing == "chunked" else data
-        yield SendHttp(Write(self.stream_id, out), self._upstream)
+        yield SendHttp(More(self.stream_id, data), self._upstream)
 
     def _finish_request(self) -> Commands:
         assert self._upstream is not None
-        if self._request_framing == "chunked":
-            yield SendHttp(Write(self.stream_id, written_last_chunk(self.passage.request_trailers)), self._upstream)
-        yield SendHttp(UpstreamFinish(self.stream_id), self._upstream)
+        last = More(self.stream_id, b"", last=True, trailers=safe_trailers(self.passage.request_trailers))
+        yield SendHttp(last, self._upstream)
         self.passage.sent_m = self.desk.now()
         self.desk.watch(self)
 
@@ -294,7 +291,7 @@ class Stream(layer.Layer):
         if self.options.rewrite_locations:
             given, passage.rewrites = rewrite_response(given, self.options, passage.caller.origin(self.options))
         passage.given = given
-        yield from self._write(written_answer(given))
+        yield self._piece(b"", head=given)
         if self._answer_body:
             yield from self._pass_on(bytes(self._answer_body))
             self._answer_body.clear()
@@ -319,10 +316,7 @@ class Stream(layer.Layer):
         data = self._held + data
         self._held = data[-1:]
         if len(data) > 1:
-            yield from self._write(self._answer_piece(data[:-1]))
-
-    def _answer_piece(self, data: bytes) -> bytes:
-        return written_chunk(data) if self._answer_framing == "chunked" else data
+            yield self._piece(data[:-1])
 
     def _upstream_end(self, event: UpstreamEnd) -> Commands:
         passage = self.passage
@@ -368,12 +362,7 @@ class Stream(layer.Layer):
             else:
                 yield from self._write_own(answers.not_recorded(problem), close=close)
             return
-        out = b"" if self._answering else written_answer(passage.given)
-        if body:
-            out += self._answer_piece(body)
-        if self._answer_framing == "chunked":
-            out += written_last_chunk(trailers)
-        yield from self._write(out)
+        yield self._piece(body, head=None if self._answering else passage.given, last=True, trailers=trailers)
         yield from self._finish(close=close)
 
     # -- what else may happen -------------------------------------------------------------------------------------
@@ -460,7 +449,8 @@ class Stream(layer.Layer):
     def _write_own(self, response: Response, *, close: bool) -> Commands:
         body = b"" if self.passage.request.method == "HEAD" else response.content.data
         head = replace(response, headers=framed(response.headers, "length", close=close))
-        yield from self._write(written_answer(head) + body)
+        self._answer_framing = "length"
+        yield self._piece(body, head=head, last=True)
         yield from self._finish(close=close)
 
     def _record(self) -> layer.CommandGenerator[ScimproxyError | None]:
@@ -485,8 +475,10 @@ class Stream(layer.Layer):
             or wants_close(request.headers, request.http_version)
         )
 
-    def _write(self, data: bytes) -> Commands:
-        yield SendHttp(Write(self.stream_id, data), self.context.client)
+    def _piece(
+        self, data: bytes, *, head: Response | None = None, last: bool = False, trailers: Headers | None = None
+    ) -> SendHttp:
+        return SendHttp(Give(self.stream_id, data, self._answer_framing, head, last, trailers), self.context.client)
 
     def _finish(self, *, close: bool) -> Commands:
         yield from self._drop()
@@ -496,7 +488,7 @@ class Stream(layer.Layer):
         note = self.desk.note(self.context.client)
         note.close_reason = self.passage.ended or "the exchange could not be recorded"
         yield from self._drop()
-        yield commands.CloseConnection(self.context.client)
+        yield SendHttp(Cut(self.stream_id), self.context.client)
 
     def _drop(self) -> Commands:
         self.over = True
