@@ -34,8 +34,8 @@ class Sink(Protocol):
     def submit_then(self, exchange: Exchange, told: Callable[[BaseException | None], None]) -> None:
         """Queue an exchange; `told` is called in another thread, with None when it is committed or else why not."""
 
-    def pending(self, exchange: Exchange) -> None:
-        """Queue an exchange that is still in flight."""
+    def pending(self, exchange: Exchange, told: Callable[[BaseException | None], None] | None = None) -> None:
+        """Queue an exchange that is still in flight; `told` as above."""
 
     def connection(self, connection: Connection) -> None:
         """Queue what became of a connection."""
@@ -170,6 +170,22 @@ class Recorder:
     def pending(self, exchange: Exchange) -> None:
         """Announce an exchange in flight."""
         self._store.pending(self._clean(exchange))
+
+    async def opened(self, exchange: Exchange) -> None:
+        """Announce an exchange whose answer's head goes out long before its end; returns once that is committed.
+
+        Raises:
+            StoreError: as `record`.
+        """
+        waiter: asyncio.Future[ScimproxyError | None] = self._loop.create_future()
+
+        def done(problem: ScimproxyError | None) -> None:
+            if not waiter.done():
+                waiter.set_result(problem)
+
+        self._store.pending(self._clean(exchange), functools.partial(self._ended, done))
+        if (problem := await waiter) is not None:
+            raise problem
 
     def connection(self, connection: Connection) -> None:
         """Pass on what became of a connection."""

@@ -21,11 +21,13 @@ __all__ = [
     "blocked",
     "client_gone",
     "client_protocol",
+    "client_tls",
     "closed",
     "dns",
     "internal",
     "not_recorded",
     "protocol",
+    "reason",
     "refused",
     "scim_error",
     "stopping",
@@ -85,6 +87,11 @@ def answer(failure: Failure, *, status_code: int | None = None) -> Response:
     """Return what the client gets for a failure; `status_code` where the refusal brought its own."""
     status = status_code or (400 if failure.side == "client" else STATUSES.get(failure.kind, 502))
     return scim_error(status, f"{failure.message}. This answer was made by scimproxy, not by the SCIM server.")
+
+
+def reason(status_code: int) -> str:
+    """Return the reason phrase for a status that came without one."""
+    return REASONS.get(status_code, "")
 
 
 def not_recorded(problem: ScimproxyError) -> Response:
@@ -165,10 +172,24 @@ def client_protocol(problem: str) -> Failure:
     return Failure("protocol", f"the request is not valid HTTP: {problem}", "request", "client")
 
 
-def client_gone(phase: Phase) -> Failure:
-    """The client closed its connection before it had the answer."""
+def client_gone(phase: Phase, reset: str | None = None) -> Failure:
+    """The client closed its connection, or reset this one stream (HTTP/2's code), before it had the answer."""
     when = "before the request was complete" if phase == "request" else "before the answer"
-    return Failure("closed", f"the client closed its connection {when}", phase, "client")
+    what = "closed its connection" if reset is None else f"reset the stream ({reset})"
+    return Failure("closed", f"the client {what} {when}", phase, "client")
+
+
+def client_tls(target: Target, problem: str) -> Failure:
+    """The TLS handshake with a client of a forward proxy failed."""
+    lowered = problem.lower()
+    if any(mark in lowered for mark in ("unknown ca", "bad certificate", "certificate unknown", "connection closed")):
+        words = (
+            f"the client does not trust the certificate that scimproxy shows for {target.host} ({problem}): "
+            "let it trust the one that `scimproxy ca` prints"
+        )
+    else:
+        words = f"the TLS handshake with the client failed on the way to {target.host}: {problem}"
+    return Failure("tls", words, "tls", "client")
 
 
 def stopping(phase: Phase) -> Failure:

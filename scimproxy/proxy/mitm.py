@@ -12,10 +12,11 @@ import errno
 import logging
 import time
 import uuid
-from typing import cast
+from dataclasses import replace
+from typing import Literal, cast
 
 from mitmproxy.connection import Connection as MitmConnection
-from mitmproxy.connection import ConnectionState, Server
+from mitmproxy.connection import ConnectionState
 from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events, layer, server_hooks
 from mitmproxy.proxy.context import Context
@@ -26,14 +27,18 @@ from mitmproxy.tls import TlsData
 from OpenSSL import SSL
 
 from scimproxy.errors import EngineError, ScimproxyError, StoreError
-from scimproxy.exchange import State
+from scimproxy.exchange import Phase, State
 from scimproxy.proxy import answers
-from scimproxy.proxy.engine import Address, EngineOptions, Recorder
-from scimproxy.proxy.forwarding import Tap, caller_of
+from scimproxy.proxy.destinations import Route, route
+from scimproxy.proxy.engine import Address, EngineOptions, Recorder, Target
+from scimproxy.proxy.forwarding import Tap
+from scimproxy.proxy.mitm_client_tls import ClientAuthority
+from scimproxy.proxy.mitm_desk import Watched
 from scimproxy.proxy.mitm_details import Note, tls_connection, tls_context, tls_failure
 from scimproxy.proxy.mitm_dial import Unopened, dial
 from scimproxy.proxy.mitm_events import ClientHead, ClientSilent, TimedOut, Wait, written_headers
-from scimproxy.proxy.mitm_layers import ClientSide, ReverseLayer
+from scimproxy.proxy.mitm_forward import Connect, Gateway
+from scimproxy.proxy.mitm_router import Router
 from scimproxy.proxy.mitm_stream import Stream
 from scimproxy.proxy.passage import Passage
 
@@ -43,7 +48,10 @@ log = logging.getLogger(__name__)
 
 
 class MitmEngine:
-    """The `Engine` on mitmproxy's core; HTTP/1.1 towards the client, HTTP/1.1 with or without TLS upstream."""
+    """The `Engine` on mitmproxy's core: a reverse proxy, or with `EngineOptions.forward` a forward proxy.
+
+    HTTP/1.1 or, inside TLS, HTTP/2 towards the client; HTTP/1.1 or HTTP/2 upstream; WebSocket passes.
+    """
 
     name = "mitmproxy"
 
@@ -53,6 +61,11 @@ class MitmEngine:
         self.stopping = False
         self.mitm_options = Options()
         self.tls: SSL.Context | None = None
+        self.own: tuple[str, int] | None = None
+        """Where we listen."""
+        self.authority: ClientAuthority | None = None
+        self.open_ended: set[str] = set()
+        """Passages that end when their peers want (WebSocket): nobody waits for them to."""
         self.handlers: dict[_Handler, asyncio.Task[None]] = {}
         self.flying: dict[str, Passage] = {}
         self.recording: set[str] = set()
@@ -66,10 +79,12 @@ class MitmEngine:
         """Listen, and return where.
 
         Raises:
-            EngineError: the port is taken or forbidden, or --upstream-ca cannot be read.
+            EngineError: the port is taken or forbidden, --upstream-ca or the authority's key cannot be read.
         """
-        if self.options.target.scheme == "https":
+        if self.options.target.scheme == "https" or self.options.forward is not None:
             self.tls = tls_context(self.options)
+        if self.options.forward is not None:
+            self.authority = ClientAuthority(self.options.forward.authority)
         self._failure = asyncio.get_running_loop().create_future()
         host, port = self.options.listen_host, self.options.listen_port
         try:
@@ -77,6 +92,7 @@ class MitmEngine:
         except OSError as exc:
             raise _cannot_listen(exc, host, port) from exc
         bound = self._server.sockets[0].getsockname()
+        self.own = (bound[0], bound[1])
         return Address(bound[0], bound[1])
 
     async def failed(self) -> ScimproxyError:
@@ -102,15 +118,20 @@ class MitmEngine:
             if not handler.busy:
                 handler.hang_up("scimproxy was stopped")
         deadline = time.monotonic() + self.options.drain_s
-        while self.flying and not self._hurried and (left := deadline - time.monotonic()) > 0:
+        while (
+            self.flying.keys() - self.open_ended and not self._hurried and (left := deadline - time.monotonic()) > 0
+        ):
             self._landed.clear()
             try:
                 await asyncio.wait_for(self._landed.wait(), left)
             except TimeoutError:
                 break
         for passage in list(self.flying.values()):
-            phase = "request" if passage.sent_m is None else "wait"
-            passage.failure = answers.stopping("request" if phase == "request" else "wait")
+            phase: Phase = "request" if passage.sent_m is None else "wait"
+            if passage.uid in self.open_ended and passage.given is not None:
+                passage.given = replace(passage.given, content=passage.response_tap.content())
+                phase = "receive"
+            passage.failure = answers.stopping(phase)
             passage.ended = "closed by scimproxy, which was stopped"
             await self.record(passage, state="aborted")
         for handler in list(self.handlers):
@@ -123,6 +144,7 @@ class MitmEngine:
     def land(self, passage: Passage) -> bool:
         """Take a passage out of flight; False where it has landed already."""
         there = self.flying.pop(passage.uid, None) is not None
+        self.open_ended.discard(passage.uid)
         self._landed.set()
         return there
 
@@ -142,6 +164,19 @@ class MitmEngine:
         finally:
             self.recording.discard(passage.uid)
             self.land(passage)
+        return None
+
+    async def opened(self, passage: Passage) -> ScimproxyError | None:
+        """Record that a passage goes on behind its answer's head; return why that must be withheld."""
+        pending = passage.exchange(at=time.time(), now_m=time.monotonic(), state="pending")
+        try:
+            await self.recorder.opened(replace(pending, response=passage.given, origin=passage.origin))
+        except StoreError as exc:
+            return exc
+        except Exception:
+            log.exception("recording an exchange failed; it passes unrecorded")
+        self.open_ended.add(passage.uid)
+        self._landed.set()
         return None
 
     def lost(self, reason: str) -> None:
@@ -181,16 +216,18 @@ class _Handler(LiveConnectionHandler):
         self.engine = engine
         self.options = engine.options
         self.notes: dict[MitmConnection, Note] = {}
-        self.watched: dict[Stream, asyncio.TimerHandle] = {}
+        self.watched: dict[Watched, asyncio.TimerHandle] = {}
         self.timers: dict[str, asyncio.TimerHandle] = {}
         self.passages: dict[str, Passage] = {}
         self.loop = asyncio.get_running_loop()
         context = self.layer.context
-        target = engine.options.target
-        context.server = Server(address=(target.host, target.port))
         context.layers.clear()
         self.note(self.client).opened_at = time.time()
-        self.layer = ReverseLayer(context, self)
+        self._moved = asyncio.Event()
+        self.unwanted: set[str] = set()
+        """Passages to hosts that are not to be recorded."""
+        self.router: Router | None = None
+        self.layer = Router(context, self) if self.options.forward is None else Gateway(context, self)
         self.ended = False
         self.listening: asyncio.TimerHandle | None = None
         self._listen_on()
@@ -220,23 +257,30 @@ class _Handler(LiveConnectionHandler):
         assert isinstance(conn, MitmConnection)
         note = self.notes.get(conn)
         if note is None:
-            is_client = conn is self.client
-            name = None if is_client else self.options.target.host
-            note = self.notes[conn] = Note(conn, "client" if is_client else "upstream", name)
+            side: Literal["client", "upstream"] = "client" if conn is self.client else "upstream"
+            note = self.notes[conn] = Note(conn, side, self.options.target)
         return note
 
-    def stream(self, context: Context, stream_id: int) -> layer.Layer:
+    def stream(self, context: Context, stream_id: int, tunnel: Target | None) -> layer.Layer:
         """Return the layer for one exchange."""
-        return Stream(context, stream_id, self)
+        return Stream(context, stream_id, self, tunnel)
 
-    def begin(self, head: ClientHead) -> Passage:
+    def tunnel(self, context: Context, stream_id: int) -> layer.Layer:
+        """Return the layer for a CONNECT."""
+        return Connect(context, stream_id, self)
+
+    def route(self, head: ClientHead, tunnel: Target | None) -> Route:
+        """Return where a request goes."""
+        return route(head.head, tunnel, self.client.peername[0], self.options)
+
+    def begin(self, head: ClientHead, route: Route) -> Passage:
         """Open the passage of a request, and announce it as pending when it takes long."""
         note = self.note(self.client)
         note.exchanges += 1
         passage = Passage(
             uid=uuid.uuid4().hex,
-            request=head.head,
-            caller=caller_of(head.head.headers, self.client.peername[0], self.options),
+            request=route.request,
+            caller=route.caller,
             started_at=head.at,
             started_m=head.at_m,
             client_connection=note.connection(),
@@ -246,6 +290,9 @@ class _Handler(LiveConnectionHandler):
         )
         self.engine.flying[passage.uid] = passage
         self.passages[passage.uid] = passage
+        if not route.recorded:
+            self.unwanted.add(passage.uid)
+            return passage
         self.timers[passage.uid] = self.loop.call_later(self.options.pending_after_ms / 1000, self._announce, passage)
         return passage
 
@@ -262,21 +309,22 @@ class _Handler(LiveConnectionHandler):
         """Return why nothing can be recorded right now."""
         return self.engine.recorder.refusing()
 
-    def watch(self, stream: Stream) -> None:
+    def watch(self, stream: Watched) -> None:
         """Inject `TimedOut` when the stream's upstream does nothing for `response_timeout_s`."""
         self.unwatch(stream)
         delay = stream.active_m + self.options.response_timeout_s - self.now()
         self.watched[stream] = self.loop.call_later(max(delay, 0.001), self._check, stream)
 
-    def unwatch(self, stream: Stream) -> None:
+    def unwatch(self, stream: Watched) -> None:
         """Stop watching."""
         timer = self.watched.pop(stream, None)
         if timer is not None:
             timer.cancel()
 
-    def _check(self, stream: Stream) -> None:
+    def _check(self, stream: Watched) -> None:
         writer = self.transports[self.client].writer if self.client in self.transports else None
-        if isinstance(writer, asyncio.StreamWriter) and _unsent(writer):
+        unsent = isinstance(writer, asyncio.StreamWriter) and _unsent(writer)
+        if unsent or (self.router is not None and self.router.waits_for_client(stream.stream_id)):
             stream.active_m = self.now()  # it is the client that takes no more of the answer
         if not stream.request_done and not self._upstream_is_slow():
             stream.active_m = self.now()  # it is the client that sends no more of the request
@@ -300,8 +348,7 @@ class _Handler(LiveConnectionHandler):
         self.listening = self.loop.call_later(delay, self._listen)
 
     def _client_due_m(self) -> float | None:
-        side = self.layer.connections.get(self.client) if isinstance(self.layer, ReverseLayer) else None
-        return side.due_m() if isinstance(side, ClientSide) else None
+        return self.router.side.due_m() if self.router is not None else None
 
     def _listen(self) -> None:
         due_m = self._client_due_m()
@@ -312,17 +359,32 @@ class _Handler(LiveConnectionHandler):
     def _upstream_is_slow(self) -> bool:
         """Whether it is the upstream that takes no more of the request."""
         writers = (io.writer for conn, io in self.transports.items() if conn is not self.client)
+        if self.router is not None and self.router.waits_for_upstream():
+            return True
         return any(isinstance(one, asyncio.StreamWriter) and _unsent(one) for one in writers)
 
     async def record(self, passage: Passage) -> ScimproxyError | None:
         """Record the passage's end."""
         self._forget_timer(passage)
+        if passage.uid in self.unwanted:
+            self.forget(passage)
+            return None
         passage.client_connection = self.note(self.client).connection()
         return await self.engine.record(passage)
+
+    async def opened(self, passage: Passage) -> ScimproxyError | None:
+        """Record that the passage goes on behind its answer's head."""
+        self._forget_timer(passage)
+        self.passages[passage.uid] = passage
+        if passage.uid in self.unwanted:
+            self.engine.open_ended.add(passage.uid)
+            return None
+        return await self.engine.opened(passage)
 
     def forget(self, passage: Passage) -> None:
         """The passage ends without being recorded."""
         self._forget_timer(passage)
+        self.unwanted.discard(passage.uid)
         self.engine.land(passage)
 
     async def end(self) -> None:
@@ -376,6 +438,10 @@ class _Handler(LiveConnectionHandler):
             hook.problem = await hook.work()
         elif isinstance(hook, tls_layers.TlsStartServerHook):
             self._start_tls(hook.data)
+        elif isinstance(hook, tls_layers.TlsStartClientHook):
+            assert self.engine.authority is not None
+            assert hook.data.context.server.address is not None
+            hook.data.ssl_conn = self.engine.authority.connection(self.client, hook.data.context.server.address[0])
         elif isinstance(hook, tls_layers.TlsEstablishedServerHook):
             note = self.note(hook.data.conn)
             if note.tls_began_m is not None:
@@ -384,7 +450,7 @@ class _Handler(LiveConnectionHandler):
         elif isinstance(hook, tls_layers.TlsFailedServerHook):
             note = self.note(hook.data.conn)
             note.tls_began_m = None
-            note.failure = note.failure or tls_failure(note, self.options)
+            note.failure = note.failure or tls_failure(note)
             note.close_reason = note.failure.message
         elif isinstance(hook, server_hooks.ServerDisconnectedHook):
             self._tell(hook.data.server)
@@ -404,7 +470,7 @@ class _Handler(LiveConnectionHandler):
 
     def _tls_too_slow(self, note: Note) -> None:
         if note.tls_began_m is not None and note.conn in self.transports:
-            note.failure = answers.timed_out(self.options.target, "tls", self.options.connect_timeout_s)
+            note.failure = answers.timed_out(note.target, "tls", self.options.connect_timeout_s)
             self.close_connection(note.conn)
 
     def _tell(self, conn: MitmConnection) -> None:
@@ -432,6 +498,16 @@ class _Handler(LiveConnectionHandler):
             if note is not None:
                 note.closed_by = note.closed_by or note.side
         await super().server_event(event)
+        self._moved.set()
+
+    async def drain_writers(self) -> None:
+        """Read on only when what was read has gone on: through sockets, and through the windows of HTTP/2."""
+        await super().drain_writers()  # type: ignore[no-untyped-call]  # mitmproxy's
+        task = asyncio.current_task()
+        mine = next((conn for conn, io in self.transports.items() if io.handler is task), None)
+        while mine is not None and self.router is not None and self.router.choked(mine):
+            self._moved.clear()
+            await self._moved.wait()
 
     def close_connection(self, connection: MitmConnection, half_close: bool = False) -> None:
         """Note that it is us who close."""
@@ -449,7 +525,7 @@ class _Handler(LiveConnectionHandler):
             await self.server_event(events.OpenConnectionCompleted(command, "the client is gone"))
             return
         try:
-            reader, writer = await dial(self.options, note)
+            reader, writer = await dial(self.options, note, self.engine.own)
         except Unopened as exc:
             note.failure = exc.failure
             self.transports.pop(conn, None)

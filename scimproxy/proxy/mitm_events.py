@@ -17,6 +17,7 @@ from mitmproxy.proxy.layers.http._events import RequestHeaders
 
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Failure, Headers, Request, Response
+from scimproxy.proxy.engine import Target
 from scimproxy.proxy.forwarding import Framing, Refusal, safe_trailers
 from scimproxy.proxy.mitm_details import Note
 
@@ -103,10 +104,14 @@ class ClientEnd(HttpEvent):
 
 @dataclass
 class ClientGone(HttpEvent):
-    """The client closed its connection, broke the framing of its body, or fell silent inside it (`problem`)."""
+    """The client closed its connection, broke the framing of its body, or fell silent inside it (`problem`).
+
+    `reset` is the code with which it gave up this one exchange (HTTP/2).
+    """
 
     problem: str | None = None
     status_code: int = 400
+    reset: str | None = None
 
 
 class ClientSilent(events.Event):
@@ -222,9 +227,20 @@ class TimedOut(HttpEvent):
 class Reach(GetHttpConnection):
     """Wants an upstream connection for a method; `note` tells of it, also where it failed."""
 
-    method: str = "GET"
-    fresh: bool = False
+    method: str
+    fresh: bool
+    target: Target
+    server_name: str
+    http2: bool
     note: Note | None = None
+
+    @classmethod
+    def of(cls, target: Target, method: str, *, server_name: str | None, fresh: bool, http2: bool) -> Reach:
+        """Return the wish; with `http2` that is offered in the TLS handshake."""
+        reach = cls((target.host, target.port), target.scheme == "https", None)
+        reach.method, reach.fresh, reach.target = method, fresh, target
+        reach.server_name, reach.http2 = server_name or target.host, http2
+        return reach
 
 
 @dataclass

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import events, layer
@@ -19,7 +18,8 @@ from mitmproxy.proxy.layers.http import DropStream, SendHttp
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Content, Failure, Headers, Phase, Request, Response
 from scimproxy.proxy import answers
-from scimproxy.proxy.engine import EngineOptions
+from scimproxy.proxy.destinations import forward_headers
+from scimproxy.proxy.engine import EngineOptions, Target
 from scimproxy.proxy.forwarding import (
     Framing,
     Refusal,
@@ -34,8 +34,11 @@ from scimproxy.proxy.forwarding import (
     single_length,
     upstream_headers,
     wants_close,
+    wants_websocket,
 )
+from scimproxy.proxy.h2_heads import lowered
 from scimproxy.proxy.locations import rewrite_response
+from scimproxy.proxy.mitm_desk import Commands, StreamDesk
 from scimproxy.proxy.mitm_details import Note
 from scimproxy.proxy.mitm_events import (
     Abort,
@@ -57,45 +60,20 @@ from scimproxy.proxy.mitm_events import (
     UpstreamHead,
     Wait,
 )
-from scimproxy.proxy.mitm_layers import Commands, Desk
+from scimproxy.proxy.mitm_websocket import MessageLog
 from scimproxy.proxy.passage import Passage
 
-__all__ = ["Stream", "StreamDesk"]
-
-
-class StreamDesk(Desk, Protocol):
-    """What a stream needs beyond what the sides need."""
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the engine accepts nothing more, so that connections end after their answer."""
-
-    def begin(self, head: ClientHead) -> Passage:
-        """Open the passage of a request: it is in flight now, and announced as pending when it takes long."""
-
-    def refusing(self) -> ScimproxyError | None:
-        """Return why nothing can be recorded right now."""
-
-    def watch(self, stream: Stream) -> None:
-        """Inject `TimedOut` when the stream's upstream does nothing for `response_timeout_s`."""
-
-    def unwatch(self, stream: Stream) -> None:
-        """Stop watching."""
-
-    async def record(self, passage: Passage) -> ScimproxyError | None:
-        """Record the passage's end; returns once it is committed, or why the answer must not be released."""
-
-    def forget(self, passage: Passage) -> None:
-        """The passage ends without being recorded."""
+__all__ = ["Stream"]
 
 
 class Stream(layer.Layer):
-    """The layer that joins a client's request and an upstream's answer."""
+    """The layer that joins a client's request and an upstream's answer; `tunnel` is where a CONNECT before it led."""
 
-    def __init__(self, context: Context, stream_id: int, desk: StreamDesk) -> None:
+    def __init__(self, context: Context, stream_id: int, desk: StreamDesk, tunnel: Target | None = None) -> None:
         super().__init__(context)
         self.stream_id = stream_id
         self.desk = desk
+        self.tunnel = tunnel
         self.options = desk.options
         self.passage: Passage = None  # type: ignore[assignment]  # set by the first event, before anything else
         self.active_m = 0.0
@@ -114,6 +92,8 @@ class Stream(layer.Layer):
         self._answer_length: int | None = None
         self._answering = False
         self._held = b""
+        self.messages: MessageLog | None = None
+        """The log of a WebSocket, from its 101 on."""
 
     def _handle_event(self, event: events.Event) -> Commands:
         if self.over or isinstance(event, events.Start):
@@ -143,12 +123,14 @@ class Stream(layer.Layer):
     # -- the request ----------------------------------------------------------------------------------------------
 
     def _client_head(self, event: ClientHead) -> Commands:
-        self.passage = passage = self.desk.begin(event)
+        route = self.desk.route(event, self.tunnel)
+        self.options = route.options
+        self.passage = passage = self.desk.begin(event, route)
         request = passage.request
         length = request.headers.get("content-length")
         self._request_framing = event.framing
         expects = (request.headers.get("expect") or "").lower() == "100-continue"
-        target = self._target(event)
+        target = self._target(event.bad or route.refusal, understood=event.bad is None)
         if self._own is not None:
             if self._malformed or (self._request_framing != "none" and (expects or not _fits(length, self.options))):
                 yield from self._give(*self._own)
@@ -162,25 +144,38 @@ class Stream(layer.Layer):
         if not _fits(length or "0", self.options):
             yield from self._begin_upload()
 
-    def _target(self, event: ClientHead) -> str:
+    def _target(self, refusal: Refusal | None, *, understood: bool) -> str:
         """Return the target for the upstream; where it is not to be asked, `_own` is our answer."""
         request = self.passage.request
-        refusal = event.bad or refuse_request(request.method, request.target, request.headers, request.http_version)
+        if refusal is None:
+            refusal = refuse_request(
+                request.method, request.target, request.headers, request.http_version, websocket=True
+            )
         self._malformed = refusal is not None
         mapped = refusal or map_target(request.target, self.options)
         problem = self.desk.refusing()
         if problem is not None:
             self._own = None, answers.not_recorded(problem)
         elif isinstance(mapped, Refusal):
-            failure = answers.blocked(mapped.detail) if event.bad is None else answers.client_protocol(mapped.detail)
+            failure = answers.blocked(mapped.detail) if understood else answers.client_protocol(mapped.detail)
             self._own = failure, answers.answer(failure, status_code=mapped.status_code)
         return "" if isinstance(mapped, Refusal) else mapped
 
     def _headers_for_upstream(self) -> Headers:
-        headers = upstream_headers(self.passage.request.headers, self.passage.caller, self.options).without("expect")
+        request = self.passage.request
+        if self.options.forward is not None:
+            headers = forward_headers(request.headers, self.options).without("expect")
+        else:
+            headers = upstream_headers(request.headers, self.passage.caller, self.options).without("expect")
+        if wants_websocket(request.method, request.headers, request.http_version):
+            headers = headers.with_added("Connection", "Upgrade").with_added("Upgrade", "websocket")
         return framed(headers, "chunked") if self._request_framing == "chunked" else headers
 
     def _client_data(self, data: bytes) -> Commands:
+        if self.messages is not None:
+            self.messages.feed("client", data)
+            yield from self._to_upstream(data)
+            return
         self.passage.request_tap.feed(data)
         if self._own is not None or self._gone:
             return
@@ -226,8 +221,12 @@ class Stream(layer.Layer):
         """Get an upstream connection; answers the client and returns False where there is none."""
         passage, target = self.passage, self.options.target
         passage.attempts = (passage.attempts or 0) + 1
-        reach = Reach((target.host, target.port), target.scheme == "https", None)
-        reach.method, reach.fresh = passage.request.method, fresh
+        request, client = passage.request, self.context.client
+        http2 = self._h2 if self.options.forward is not None else self.options.http2
+        if wants_websocket(request.method, request.headers, request.http_version):
+            http2 = False
+        name = client.sni if self.tunnel is not None else None
+        reach = Reach.of(target, request.method, server_name=name, fresh=fresh, http2=http2)
         conn: Server | None
         conn, err = yield reach
         assert reach.note is not None
@@ -252,6 +251,8 @@ class Stream(layer.Layer):
         assert self._upstream is not None
         assert self.passage.upstream_headers is not None
         assert self.passage.upstream_target is not None
+        if self._upstream.alpn == b"h2":
+            self.passage.upstream_headers = lowered(self.passage.upstream_headers)
         head = Request(
             self.passage.request.method, self.passage.upstream_target, headers=self.passage.upstream_headers
         )
@@ -278,6 +279,9 @@ class Stream(layer.Layer):
     def _upstream_head(self, event: UpstreamHead) -> Commands:
         passage = self.passage
         passage.came, passage.first_m, passage.origin = event.response, event.first_m, "upstream"
+        if event.response.status_code == 101:
+            yield from self._switch(event.response)
+            return
         self._answer_framing = client_framing(event.framing, passage.request.http_version)
         self._answer_length = event.length
         if event.length is not None and event.length > self.options.stream_above:
@@ -287,7 +291,7 @@ class Stream(layer.Layer):
         passage = self.passage
         assert passage.came is not None
         self._answering = True
-        given = replace(passage.came, http_version="1.1", headers=self._headers_for_client(passage.came.headers))
+        given = self._given_of(passage.came)
         if self.options.rewrite_locations:
             given, passage.rewrites = rewrite_response(given, self.options, passage.caller.origin(self.options))
         passage.given = given
@@ -300,9 +304,31 @@ class Stream(layer.Layer):
         kept = single_length(end_to_end(headers))
         if self.passage.came is not None and self.passage.came.status_code == 204:
             kept = kept.without("content-length")  # RFC 9110 section 8.6
-        return framed(kept, self._answer_framing, close=self._closing(), length=self._answer_length)
+        return self._framed(kept, self._answer_framing, close=self._closing(), length=self._answer_length)
+
+    def _given_of(self, came: Response) -> Response:
+        """Return the head that the client is given; HTTP/2 has no reason phrase, HTTP/1.1 may want one."""
+        reason = "" if self._h2 else came.reason
+        if came.http_version == "2" and not self._h2:
+            reason = answers.reason(came.status_code)
+        version = "2" if self._h2 else "1.1"
+        return replace(came, http_version=version, reason=reason, headers=self._headers_for_client(came.headers))
+
+    @property
+    def _h2(self) -> bool:
+        """Whether the client speaks HTTP/2."""
+        return self.passage.request.http_version == "2"
+
+    def _framed(self, headers: Headers, framing: Framing, *, close: bool, length: int | None = None) -> Headers:
+        """Return headers with what announces the end of body and connection; HTTP/2 needs no words for that."""
+        shown = framed(headers, framing, close=close, length=length)
+        return lowered(shown) if self._h2 else shown
 
     def _upstream_data(self, data: bytes) -> Commands:
+        if self.messages is not None:
+            self.messages.feed("upstream", data)
+            yield self._piece(data)
+            return
         self.passage.response_tap.feed(data)
         if self._answering:
             yield from self._pass_on(data)
@@ -322,10 +348,13 @@ class Stream(layer.Layer):
         passage = self.passage
         passage.last_m = self.desk.now()
         self.desk.unwatch(self)
+        if self.messages is not None:
+            yield from self._websocket_over("closed by the upstream", event.wire_bytes)
+            return
         if not self.request_done:
             yield from self._abort("the upstream answered before it had the whole request")
         self._upstream = None
-        trailers = safe_trailers(event.trailers) if self._answer_framing == "chunked" else None
+        trailers = safe_trailers(event.trailers) if self._answer_framing == "chunked" or self._h2 else None
         body = self._held if self._answering else self._whole_answer()
         self._keep_partial()
         assert passage.given is not None
@@ -337,7 +366,7 @@ class Stream(layer.Layer):
         passage = self.passage
         assert passage.came is not None
         body = bytes(self._answer_body)
-        given = replace(passage.came, http_version="1.1", headers=self._headers_for_client(passage.came.headers))
+        given = self._given_of(passage.came)
         given = replace(given, content=passage.response_tap.content())
         if self.options.rewrite_locations:
             whole = replace(given, content=Content.of(body))
@@ -371,12 +400,14 @@ class Stream(layer.Layer):
         self.desk.unwatch(self)
         self._upstream = None
         passage = self.passage
-        if may_retry(
+        replayable = not self._uploading and self.request_done
+        unseen = event.unseen and replayable and passage.attempts == 1
+        if unseen or may_retry(
             passage.request.method,
             attempts=passage.attempts or 0,
             reused=self._note is not None and self._note.exchanges > 1,
             answered=not event.untouched,
-            replayable=not self._uploading and self.request_done,
+            replayable=replayable,
         ):
             if (yield from self._connect(fresh=True)):
                 yield from self._send_whole()
@@ -395,6 +426,10 @@ class Stream(layer.Layer):
 
     def _client_gone(self, event: ClientGone) -> Commands:
         passage = self.passage
+        if self.messages is not None:
+            yield from self._abort("the client is gone")
+            yield from self._websocket_over("closed by the client", None)
+            return
         if event.problem is not None:
             self._malformed = True
             yield from self._give_failure(answers.client_protocol(event.problem), status_code=event.status_code)
@@ -402,9 +437,11 @@ class Stream(layer.Layer):
         phase: Phase = "wait" if passage.first_m is None else "receive"
         if not self.request_done:
             phase = "request"
-        passage.failure = answers.client_gone(phase)
-        passage.ended = "closed by the client " + (
-            "in the middle of the answer" if self._answering else "before the answer"
+        passage.failure = answers.client_gone(phase, event.reset)
+        passage.ended = (
+            ("closed" if event.reset is None else "reset")
+            + " by the client "
+            + ("in the middle of the answer" if self._answering else "before the answer")
         )
         yield from self._abort("the client is gone")
         self._keep_partial()
@@ -437,7 +474,7 @@ class Stream(layer.Layer):
         if failure is None:
             self.desk.forget(passage)
         else:
-            given = replace(response, headers=framed(response.headers, "length", close=close))
+            given = self._own_head(response, close=close)
             passage.failure, passage.origin = failure, "proxy"
             passage.given = answers.without_content(given) if passage.request.method == "HEAD" else given
             passage.ended = "closed after the answer" if close else "keep-alive"
@@ -448,10 +485,47 @@ class Stream(layer.Layer):
 
     def _write_own(self, response: Response, *, close: bool) -> Commands:
         body = b"" if self.passage.request.method == "HEAD" else response.content.data
-        head = replace(response, headers=framed(response.headers, "length", close=close))
+        head = self._own_head(response, close=close)
         self._answer_framing = "length"
         yield self._piece(body, head=head, last=True)
         yield from self._finish(close=close)
+
+    def _own_head(self, response: Response, *, close: bool) -> Response:
+        headers = self._framed(response.headers, "length", close=close)
+        if not self._h2:
+            return replace(response, headers=headers)
+        return replace(response, headers=headers, http_version="2", reason="")
+
+    # -- WebSocket ------------------------------------------------------------------------------------------------
+
+    def _switch(self, came: Response) -> Commands:
+        """Record the handshake, let the client have it, and from then on listen to messages."""
+        self.desk.unwatch(self)
+        passage = self.passage
+        headers = end_to_end(came.headers).with_added("Connection", "Upgrade").with_added("Upgrade", "websocket")
+        passage.given = replace(came, http_version="1.1", headers=headers)
+        assert self._note is not None
+        assert passage.link is not None
+        passage.link = self._note.link(passage.link.index)
+        wait = Wait(partial(self.desk.opened, passage))
+        yield wait
+        if wait.problem is not None:
+            yield from self._abort("the handshake could not be recorded")
+            passage.given = None
+            self.desk.forget(passage)
+            yield from self._write_own(answers.not_recorded(wait.problem), close=True)
+            return
+        self.messages = MessageLog(came.headers, passage.response_tap, self.options.max_content, self.desk.moment)
+        self._answer_framing = "none"
+        yield self._piece(b"", head=passage.given)
+
+    def _websocket_over(self, ended: str, wire_bytes: int | None) -> Commands:
+        passage = self.passage
+        passage.ended = ended
+        assert passage.given is not None
+        passage.given = replace(passage.given, content=passage.response_tap.content(), wire_bytes=wire_bytes)
+        yield from self._record()
+        yield from self._cut()
 
     def _record(self) -> layer.CommandGenerator[ScimproxyError | None]:
         self.desk.unwatch(self)
@@ -470,7 +544,7 @@ class Stream(layer.Layer):
             self.desk.stopping
             or self._malformed
             or not (self.request_done or self._request_framing == "none")
-            or request.http_version != "1.1"
+            or request.http_version == "1.0"
             or self._answer_framing == "close"
             or wants_close(request.headers, request.http_version)
         )
