@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from http import HTTPStatus
 
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Content, Failure, Headers, Phase, Response
@@ -91,7 +92,10 @@ def answer(failure: Failure, *, status_code: int | None = None) -> Response:
 
 def reason(status_code: int) -> str:
     """Return the reason phrase for a status that came without one."""
-    return REASONS.get(status_code, "")
+    try:
+        return HTTPStatus(status_code).phrase
+    except ValueError:
+        return ""
 
 
 def not_recorded(problem: ScimproxyError) -> Response:
