@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import factories
@@ -32,8 +33,12 @@ class Sink:
         future.add_done_callback(lambda done: told(done.exception()))
         self.futures.append(future)
 
-    def pending(self, exchange: Exchange) -> None:
+    def pending(self, exchange: Exchange, told: Callable[[BaseException | None], None] | None = None) -> None:
         self.announced.append(exchange)
+        if told is not None:
+            future: Future[int] = Future()
+            future.add_done_callback(lambda done: told(done.exception()))
+            self.futures.append(future)
 
     def connection(self, connection: Connection) -> None:
         self.connections.append(connection)
@@ -168,6 +173,45 @@ async def test_pending_exchanges_are_redacted_too() -> None:
     sink = Sink()
     Recorder(sink).pending(secret_exchange())
     assert "very-secret" not in (sink.announced[0].request.headers.get("Authorization") or "")
+
+
+async def test_an_opened_exchange_is_committed_and_goes_on() -> None:
+    sink = Sink()
+    recorder = Recorder(sink)
+    task = asyncio.create_task(recorder.opened(secret_exchange()))
+    await asyncio.sleep(0)
+    assert not task.done()
+    sink.commit()
+    await task
+    assert "very-secret" not in (sink.announced[0].request.headers.get("Authorization") or "")
+    task = asyncio.create_task(recorder.opened(secret_exchange()))
+    await asyncio.sleep(0)
+    sink.commit(FULL)
+    with pytest.raises(StoreFull):
+        await task
+    cancelled = asyncio.create_task(recorder.opened(secret_exchange()))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.gather(cancelled, return_exceptions=True)
+    sink.commit()
+
+
+async def test_an_opened_exchange_becomes_its_final_row(tmp_path: Path) -> None:
+    begun = replace(factories.exchange(), state="pending", uid="w")
+    with Store.open(tmp_path / "a.db") as store:
+        store.start_run(factories.run())
+        recorder = Recorder(store)
+        await recorder.opened(begun)
+        with Reader.open(tmp_path / "a.db") as reader:
+            found = reader.exchange(1)
+            assert found is not None
+            assert found.state == "pending"
+        await recorder.record(replace(begun, state="complete"))
+        with Reader.open(tmp_path / "a.db") as reader:
+            found = reader.exchange(1)
+            assert found is not None
+            assert found.state == "complete"
+            assert reader.exchange(2) is None
 
 
 async def test_keep_secrets_is_the_exception() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from mitmproxy.connection import ConnectionState, Server
+from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import TCPLayer
@@ -50,9 +50,13 @@ class Gateway(layer.Layer):
         self.desk = desk
         self.router = Router(context.fork(), desk)
         self.child: layer.Layer = self.router
+        self.left: set[Connection] = set()
+        """Upstream connections of before the tunnel; they are being closed, and are nothing to what is inside."""
 
     def handle_event(self, event: events.Event) -> Commands:
         """Pass an event on, and go into a tunnel where that is asked for."""
+        if isinstance(event, events.ConnectionEvent) and event.connection in self.left:
+            return
         for command in self.child.handle_event(event):
             if isinstance(command, Enter):
                 yield from self._enter(command)
@@ -69,6 +73,7 @@ class Gateway(layer.Layer):
         early = bytes(side.buf)
         for conn in list(self.router.connections):
             if isinstance(conn, Server) and conn is not command.server and conn.state is not ConnectionState.CLOSED:
+                self.left.add(conn)
                 yield commands.CloseConnection(conn)
         context = self.context.fork()
         if command.server is not None:

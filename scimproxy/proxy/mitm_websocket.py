@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -136,7 +136,7 @@ class _Reader:
             used = [deflate]
         self._protocol = FrameProtocol(as_client, used)
 
-    def frames(self, data: bytes) -> list[Frame]:
-        """Return the frames that are there now."""
+    def frames(self, data: bytes) -> Iterator[Frame]:
+        """Yield the frames that are there now; those before a broken one come, too."""
         self._protocol.receive_bytes(data)
-        return list(self._protocol.received_frames())
+        yield from self._protocol.received_frames()
