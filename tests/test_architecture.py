@@ -96,10 +96,13 @@ TABLE: dict[str, Row] = {
     "scimproxy.proxy.mitm_details": Row(
         ours=("exchange", "errors", "proxy"), theirs=("mitmproxy", "OpenSSL", "cryptography", "certifi")
     ),
+    "scimproxy.proxy.mitm_heads": Row(ours=("exchange", "proxy"), pure=True),
     "scimproxy.proxy.mitm_dial": Row(ours=("exchange", "proxy")),
     "scimproxy.proxy.mitm_desk": Row(ours=("errors", "proxy"), theirs=("mitmproxy",)),
     "scimproxy.proxy.mitm_router": Row(ours=("proxy",), theirs=("mitmproxy",)),
-    "scimproxy.proxy.mitm_h2": Row(ours=("exchange", "proxy"), theirs=("mitmproxy", "h2", "hyperframe")),
+    "scimproxy.proxy.mitm_h2": Row(ours=("exchange", "proxy"), theirs=("mitmproxy", "h2")),
+    "scimproxy.proxy.mitm_h2_side": Row(ours=("exchange", "proxy"), theirs=("mitmproxy", "h2", "hyperframe")),
+    "scimproxy.proxy.mitm_handler": Row(ours=("errors", "proxy"), theirs=("mitmproxy",)),
     "scimproxy.proxy.mitm_forward": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy", "OpenSSL")),
     "scimproxy.proxy.mitm_client_tls": Row(ours=("proxy",), theirs=("mitmproxy", "OpenSSL")),
     "scimproxy.proxy.mitm_websocket": Row(ours=("exchange", "proxy"), theirs=("wsproto",)),

@@ -57,11 +57,15 @@ class Gateway(layer.Layer):
         """Pass an event on, and go into a tunnel where that is asked for."""
         if isinstance(event, events.ConnectionEvent) and event.connection in self.left:
             return
-        for command in self.child.handle_event(event):
-            if isinstance(command, Enter):
-                yield from self._enter(command)
-            else:
-                yield command
+        try:
+            for command in self.child.handle_event(event):
+                if isinstance(command, Enter):
+                    yield from self._enter(command)
+                else:
+                    yield command
+        except Exception as fault:  # noqa: BLE001 - the engine's hook: the desk logs its traceback and counts it
+            self.desk.crashed(fault)
+            yield commands.CloseConnection(self.context.client)
 
     def _handle_event(self, event: events.Event) -> Commands:
         yield from self.handle_event(event)

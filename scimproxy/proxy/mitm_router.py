@@ -23,7 +23,8 @@ from scimproxy.proxy.engine import Target
 from scimproxy.proxy.forwarding import may_reuse
 from scimproxy.proxy.mitm_desk import Commands, Desk
 from scimproxy.proxy.mitm_events import ClientSilent, Reach
-from scimproxy.proxy.mitm_h2 import H2ClientSide, H2Side, H2UpstreamSide
+from scimproxy.proxy.mitm_h2 import H2ClientSide, H2UpstreamSide
+from scimproxy.proxy.mitm_h2_side import H2Side
 from scimproxy.proxy.mitm_layers import ClientSide, UpstreamSide
 
 __all__ = ["Router"]

@@ -18,21 +18,16 @@ from mitmproxy.proxy.layers.http import DropStream, SendHttp
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Content, Failure, Headers, Phase, Request, Response
 from scimproxy.proxy import answers
-from scimproxy.proxy.destinations import forward_headers
 from scimproxy.proxy.engine import EngineOptions, Target
 from scimproxy.proxy.forwarding import (
     Framing,
     Refusal,
     Tap,
     client_framing,
-    end_to_end,
-    framed,
     map_target,
     may_retry,
     refuse_request,
     safe_trailers,
-    single_length,
-    upstream_headers,
     wants_close,
     wants_websocket,
 )
@@ -60,6 +55,7 @@ from scimproxy.proxy.mitm_events import (
     UpstreamHead,
     Wait,
 )
+from scimproxy.proxy.mitm_heads import client_head, own_head, switching_head, upstream_head
 from scimproxy.proxy.mitm_websocket import MessageLog
 from scimproxy.proxy.passage import Passage
 
@@ -136,7 +132,7 @@ class Stream(layer.Layer):
                 yield from self._give(*self._own)
             return
         passage.upstream_target = target
-        passage.upstream_headers = self._headers_for_upstream()
+        passage.upstream_headers = upstream_head(passage.request, passage.caller, self.options, self._request_framing)
         if self._request_framing == "none":
             return
         if expects:
@@ -160,16 +156,6 @@ class Stream(layer.Layer):
             failure = answers.blocked(mapped.detail) if understood else answers.client_protocol(mapped.detail)
             self._own = failure, answers.answer(failure, status_code=mapped.status_code)
         return "" if isinstance(mapped, Refusal) else mapped
-
-    def _headers_for_upstream(self) -> Headers:
-        request = self.passage.request
-        if self.options.forward is not None:
-            headers = forward_headers(request.headers, self.options).without("expect")
-        else:
-            headers = upstream_headers(request.headers, self.passage.caller, self.options).without("expect")
-        if wants_websocket(request.method, request.headers, request.http_version):
-            headers = headers.with_added("Connection", "Upgrade").with_added("Upgrade", "websocket")
-        return framed(headers, "chunked") if self._request_framing == "chunked" else headers
 
     def _client_data(self, data: bytes) -> Commands:
         if self.messages is not None:
@@ -300,29 +286,15 @@ class Stream(layer.Layer):
             yield from self._pass_on(bytes(self._answer_body))
             self._answer_body.clear()
 
-    def _headers_for_client(self, headers: Headers) -> Headers:
-        kept = single_length(end_to_end(headers))
-        if self.passage.came is not None and self.passage.came.status_code == 204:
-            kept = kept.without("content-length")  # RFC 9110 section 8.6
-        return self._framed(kept, self._answer_framing, close=self._closing(), length=self._answer_length)
-
     def _given_of(self, came: Response) -> Response:
-        """Return the head that the client is given; HTTP/2 has no reason phrase, HTTP/1.1 may want one."""
-        reason = "" if self._h2 else came.reason
-        if came.http_version == "2" and not self._h2:
-            reason = answers.reason(came.status_code)
-        version = "2" if self._h2 else "1.1"
-        return replace(came, http_version=version, reason=reason, headers=self._headers_for_client(came.headers))
+        """Return the head that the client is given."""
+        version = self.passage.request.http_version
+        return client_head(came, version, self._answer_framing, close=self._closing(), length=self._answer_length)
 
     @property
     def _h2(self) -> bool:
         """Whether the client speaks HTTP/2."""
         return self.passage.request.http_version == "2"
-
-    def _framed(self, headers: Headers, framing: Framing, *, close: bool, length: int | None = None) -> Headers:
-        """Return headers with what announces the end of body and connection; HTTP/2 needs no words for that."""
-        shown = framed(headers, framing, close=close, length=length)
-        return lowered(shown) if self._h2 else shown
 
     def _upstream_data(self, data: bytes) -> Commands:
         if self.messages is not None:
@@ -474,7 +446,7 @@ class Stream(layer.Layer):
         if failure is None:
             self.desk.forget(passage)
         else:
-            given = self._own_head(response, close=close)
+            given = own_head(response, self.passage.request.http_version, close=close)
             passage.failure, passage.origin = failure, "proxy"
             passage.given = answers.without_content(given) if passage.request.method == "HEAD" else given
             passage.ended = "closed after the answer" if close else "keep-alive"
@@ -485,16 +457,10 @@ class Stream(layer.Layer):
 
     def _write_own(self, response: Response, *, close: bool) -> Commands:
         body = b"" if self.passage.request.method == "HEAD" else response.content.data
-        head = self._own_head(response, close=close)
+        head = own_head(response, self.passage.request.http_version, close=close)
         self._answer_framing = "length"
         yield self._piece(body, head=head, last=True)
         yield from self._finish(close=close)
-
-    def _own_head(self, response: Response, *, close: bool) -> Response:
-        headers = self._framed(response.headers, "length", close=close)
-        if not self._h2:
-            return replace(response, headers=headers)
-        return replace(response, headers=headers, http_version="2", reason="")
 
     # -- WebSocket ------------------------------------------------------------------------------------------------
 
@@ -502,8 +468,7 @@ class Stream(layer.Layer):
         """Record the handshake, let the client have it, and from then on listen to messages."""
         self.desk.unwatch(self)
         passage = self.passage
-        headers = end_to_end(came.headers).with_added("Connection", "Upgrade").with_added("Upgrade", "websocket")
-        passage.given = replace(came, http_version="1.1", headers=headers)
+        passage.given = switching_head(came)
         assert self._note is not None
         assert passage.link is not None
         passage.link = self._note.link(passage.link.index)
