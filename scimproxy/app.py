@@ -72,6 +72,13 @@ class RecordOptions:
     tell_all: bool = False
     """Tell every exchange, however fast they come; else what a person cannot read is skipped."""
 
+    @property
+    def engine_chosen(self) -> str:
+        """The engine's name; `auto` is mitmproxy where only that one can do what is asked for."""
+        if self.engine_name == "auto":
+            return "mitmproxy" if self.engine.forward is not None or self.engine.http2 else "native"
+        return self.engine_name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
@@ -189,7 +196,7 @@ async def record(options: RecordOptions, tell: Callable[[Event], None], stop: St
     opening = asyncio.create_task(_open_store(options))
     await asyncio.sleep(0)  # the writing process starts while the engine is imported
     try:
-        make = engine_maker(options.engine_name)
+        make = engine_maker(options.engine_chosen)
     except BaseException:
         await (await opening).close()
         raise
@@ -305,13 +312,14 @@ class _Recording:
 
     async def run(self) -> Stopped:
         options, store = self._options, self._store
+        forward = options.engine.forward is not None
         began = time.time()
         run = await store.start_run(
             Run(
                 kind=options.kind,
-                name=options.name or options.engine.target.authority,
+                name=options.name or ("forward" if forward else options.engine.target.authority),
                 started_at=began,
-                target=str(options.engine.target),
+                target=None if forward else str(options.engine.target),
                 public_url=options.public_url,
                 version=__version__,
             )
@@ -527,7 +535,7 @@ class _Recording:
         for row in rows:
             self._seq = row.seq
             self._tell(Seen(row))
-            if self._locations_left:
+            if self._locations_left and self._options.engine.forward is None:
                 self._look_at_locations(reader, row)
         if len(rows) == limit and self._options.tell_all:
             return True
@@ -590,6 +598,8 @@ class _Recording:
     async def _knock(self) -> None:
         """Connect to the target once and say where nobody answers; recording goes on, it may be started later."""
         target = self._options.engine.target
+        if self._options.engine.forward is not None:
+            return
         try:
             async with asyncio.timeout(_KNOCK_S):
                 _, writer = await asyncio.open_connection(target.host, target.port)

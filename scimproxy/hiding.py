@@ -124,6 +124,14 @@ class Hiding:
         """Store an exchange; `done` is called once, when it is committed or cannot be."""
         self._recorder.submit(self._hidden.out_of(exchange), done)
 
+    async def opened(self, exchange: Exchange) -> None:
+        """Announce an exchange in flight, and return once that is committed.
+
+        Raises:
+            StoreError: it could not be stored.
+        """
+        await self._recorder.opened(self._hidden.out_of(exchange))
+
     def pending(self, exchange: Exchange) -> None:
         """Announce an exchange in flight."""
         self._recorder.pending(self._hidden.out_of(exchange))

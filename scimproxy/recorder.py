@@ -40,8 +40,8 @@ class Sink(Protocol):
         `changes` are fields that are stored in place of the exchange's own.
         """
 
-    def pending(self, exchange: Exchange) -> None:
-        """Queue an exchange that is still in flight."""
+    def pending(self, exchange: Exchange, told: Callable[[BaseException | None], None] | None = None) -> None:
+        """Queue an exchange that is still in flight; `told` as above."""
 
     def connection(self, connection: Connection) -> None:
         """Queue what became of a connection."""
@@ -180,6 +180,22 @@ class Recorder:
     def pending(self, exchange: Exchange) -> None:
         """Announce an exchange in flight."""
         self._store.pending(self._clean(exchange))
+
+    async def opened(self, exchange: Exchange) -> None:
+        """Announce an exchange whose answer's head goes out long before its end; returns once that is committed.
+
+        Raises:
+            StoreError: as `record`.
+        """
+        waiter: asyncio.Future[ScimproxyError | None] = self._loop.create_future()
+
+        def done(problem: ScimproxyError | None) -> None:
+            if not waiter.done():
+                waiter.set_result(problem)
+
+        self._store.pending(self._clean(exchange), functools.partial(self._ended, done))
+        if (problem := await waiter) is not None:
+            raise problem
 
     def connection(self, connection: Connection) -> None:
         """Pass on what became of a connection."""

@@ -460,7 +460,8 @@ def _safe_bytes(data: bytes, headers: Headers, keep: Keep, echoes: tuple[Echo, .
         changed = _form(text, keep)
         safe = data if changed == text else changed.encode("latin-1")
     named, token = hints(safe, cut=cut)
-    if form or (kind.startswith(_BINARY) and not mentions(data)):
+    jsonish = data[:64].lstrip()[:1] in {b"{", b"["}  # `curl -d` calls every body a form
+    if (form and not jsonish) or (kind.startswith(_BINARY) and not mentions(data)):
         pass  # a picture is not JSON in UTF-16, whatever its first bytes look like
     elif named or "utf-16" in kind or "utf-32" in kind:
         safe = edited(safe, keep, charset=charset_of(headers), cut=cut)

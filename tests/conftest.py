@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the developer's own database, token or proxy settings."""
     monkeypatch.setenv("SCIMPROXY_DB", str(tmp_path / "own.db"))
+    monkeypatch.setenv("SCIMPROXY_CA_DIR", str(tmp_path / "own-ca"))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # private folders of tunnels
     for name in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
@@ -54,6 +55,11 @@ def listener(
             data += more
             if data[:1] == b"\x16":  # a TLS client at a plain port
                 break
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = re.search(rb"\r\ncontent-length: *(\d+)", head.lower())
+        left = int(length[1]) - len(body) if length else 0
+        while left > 0:  # closing with something unread is a reset, which may take the answer with it
+            left -= len(connection.recv(left)) or left
         line = data.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
         connection.sendall(answer(line[1] if len(line) > 1 else ""))
 

@@ -137,6 +137,9 @@ class Seen:
     def pending(self, exchange: Exchange) -> None:
         self.got.append(exchange)
 
+    async def opened(self, exchange: Exchange) -> None:
+        self.got.append(exchange)
+
     def connection(self, connection: Connection) -> None:
         self.got.append(connection)
 
@@ -155,13 +158,14 @@ def test_every_call_passes_through_it() -> None:
     ends: list[object] = []
     hiding.submit(exchange, ends.append)
     hiding.pending(exchange)
+    asyncio.run(hiding.opened(exchange))
     hiding.lost(f"at {SECRET}")
     plain, told = Connection(uid="a", side="client"), Connection(uid="b", side="client", close_reason=f"/{SECRET}")
     hiding.connection(plain)
     hiding.connection(told)
     assert ends == [None]
     assert str(hiding.refusing()) == "full"
-    assert [one.request.target for one in seen.got[:3] if isinstance(one, Exchange)] == [f"/{MARK}/Users"] * 3
-    assert seen.got[3] == f"at {MARK}"
-    assert seen.got[4] is plain
-    assert seen.got[5] == replace(told, close_reason=f"/{MARK}")
+    assert [one.request.target for one in seen.got[:4] if isinstance(one, Exchange)] == [f"/{MARK}/Users"] * 4
+    assert seen.got[4] == f"at {MARK}"
+    assert seen.got[5] is plain
+    assert seen.got[6] == replace(told, close_reason=f"/{MARK}")

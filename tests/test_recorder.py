@@ -15,7 +15,7 @@ from scimproxy import recorder as recorder_module
 from scimproxy.errors import StoreError, StoreFull
 from scimproxy.exchange import Connection, Exchange
 from scimproxy.recorder import Recorder, Secrets
-from scimproxy.store import Reader, StoreInside
+from scimproxy.store import Reader, StoreApart, StoreInside
 
 
 class Sink:
@@ -36,8 +36,12 @@ class Sink:
         future.add_done_callback(lambda done: told(done.exception()))
         self.futures.append(future)
 
-    def pending(self, exchange: Exchange) -> None:
+    def pending(self, exchange: Exchange, told: Callable[[BaseException | None], None] | None = None) -> None:
         self.announced.append(exchange)
+        if told is not None:
+            future: Future[int] = Future()
+            future.add_done_callback(lambda done: told(done.exception()))
+            self.futures.append(future)
 
     def connection(self, connection: Connection) -> None:
         self.connections.append(connection)
@@ -139,6 +143,47 @@ async def test_pending_exchanges_are_redacted_too() -> None:
     sink = Sink()
     Recorder(sink).pending(secret_exchange())
     assert "very-secret" not in (sink.announced[0].request.headers.get("Authorization") or "")
+
+
+async def test_an_opened_exchange_is_committed_and_goes_on() -> None:
+    sink = Sink()
+    recorder = Recorder(sink)
+    task = asyncio.create_task(recorder.opened(secret_exchange()))
+    await asyncio.sleep(0)
+    assert not task.done()
+    sink.commit()
+    await task
+    assert "very-secret" not in (sink.announced[0].request.headers.get("Authorization") or "")
+    task = asyncio.create_task(recorder.opened(secret_exchange()))
+    await asyncio.sleep(0)
+    sink.commit(FULL)
+    with pytest.raises(StoreFull):
+        await task
+    cancelled = asyncio.create_task(recorder.opened(secret_exchange()))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.gather(cancelled, return_exceptions=True)
+    sink.commit()
+
+
+@pytest.mark.parametrize("kind", [StoreInside, StoreApart])
+async def test_an_opened_exchange_becomes_its_final_row(tmp_path: Path, kind: type[StoreInside | StoreApart]) -> None:
+    begun = replace(factories.exchange(), state="pending", uid="w")
+    store = await kind.open(tmp_path / "a.db")
+    await store.start_run(factories.run())
+    recorder = Recorder(store)
+    await recorder.opened(begun)
+    with Reader.open(tmp_path / "a.db") as reader:
+        found = reader.exchange(1)
+        assert found is not None
+        assert found.state == "pending"
+    await recorder.record(replace(begun, state="complete"))
+    await store.close()
+    with Reader.open(tmp_path / "a.db") as reader:
+        found = reader.exchange(1)
+        assert found is not None
+        assert found.state == "complete"
+        assert reader.exchange(2) is None
 
 
 async def test_keep_secrets_is_the_exception() -> None:

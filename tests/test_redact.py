@@ -127,6 +127,15 @@ def test_a_body_without_secrets_is_the_same_object() -> None:
     assert safe is made and not found
 
 
+@pytest.mark.parametrize("body", [b'{"password":"geheim","a":1}', b' [{"client_secret": "geheim"}]'])
+def test_json_that_is_called_a_form_is_json(body: bytes) -> None:
+    """`curl -d` says that every body is a form."""
+    headers = Headers([("Content-Type", "application/x-www-form-urlencoded")])
+    clean, secrets = redact(exchange(request=request("POST", headers=headers, body=body)))
+    assert clean.request.content.data == body.replace(b"geheim", fingerprint("geheim").encode())
+    assert secrets == {fingerprint("geheim"): "geheim"}
+
+
 def test_forms_lose_their_secrets() -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
     body = f"grant_type=client_credentials&client_secret={SECRET.replace('!', '%21')}&flag".encode()

@@ -19,6 +19,7 @@ __all__ = ["cli", "main"]
 COMMANDS = (
     Entry("up", "record", "Record what reaches a SCIM server."),
     Entry("demo", "demo", "See it work: a SCIM server, the recorder and a client in one."),
+    Entry("ca", "ca", "Show the certificate that clients of `up --mode forward` must trust."),
     Entry("run", "run", "Run a Runscope suite against a SCIM server."),
     Entry("suites", "results", "List the bundled suites."),
     Entry("results", "results", "Show how a suite's run came out."),

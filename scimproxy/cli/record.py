@@ -21,7 +21,7 @@ from scimproxy.errors import UsageError
 if TYPE_CHECKING:
     from scimproxy.app import Event, Ready, RecordOptions, Stopped
     from scimproxy.exchange import TunnelEvent
-    from scimproxy.proxy.engine import EngineOptions
+    from scimproxy.proxy.engine import EngineOptions, Forward, Target
     from scimproxy.store import Row
 
 __all__ = ["Printer", "up_command"]
@@ -30,7 +30,17 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @click.command("up", no_args_is_help=True)
-@click.argument("target")
+@click.argument("target", required=False)
+@click.option(
+    "--mode",
+    type=click.Choice(["reverse", "forward"]),
+    default="reverse",
+    show_default=True,
+    help="forward: record a SCIM client whose proxy this is.",
+)
+@click.option(
+    "--only-host", multiple=True, metavar="HOST", help="forward: record this host only (HOST[:PORT], *.DOMAIN)."
+)
 @click.option("--port", default=8080, show_default=True, type=Number(0, 65535), help="Listen here; 0: any.")
 @click.option("--listen-host", default="127.0.0.1", show_default=True, help="A loopback address to listen on.")
 @db_option
@@ -40,8 +50,9 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
     type=click.Choice(["auto", "native", "mitmproxy"]),
     default="auto",
     show_default=True,
-    help="What carries the traffic; auto: native (HTTP/1.1).",
+    help="What carries the traffic; auto: native (HTTP/1.1) where it can.",
 )
+@click.option("--http2", is_flag=True, help="Offer HTTP/2 to an https TARGET (engine mitmproxy).")
 @click.option("--public-path", help="Path under which clients see the server.  [default: that of TARGET]")
 @click.option("--public-url", help="Public URL of a tunnel that you run yourself.")
 @click.option("--preserve-host", is_flag=True, help="Send the client's Host header on, not TARGET's.")
@@ -65,18 +76,28 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.option("--durable", is_flag=True, help="Wait for the disk at each commit (survives a power cut).")
 @tunnel_options
 @json_option("events")
-def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
+def up_command(target: str | None, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Record what reaches the SCIM server at TARGET.
 
     TARGET is its URL with the base path, like http://127.0.0.1:8000/scim/v2. Point your SCIM client at
     scimproxy; every exchange goes to the database. With --tunnel it is reachable from outside, until
     it ends; strangers are kept out first then (`scimproxy help guard`). Ctrl-C or TERM ends it in
     order, a second one at once.
+
+    With `--mode forward` it is an HTTP(S) proxy for a SCIM client instead, and opens TLS with a certificate
+    of its own (see `scimproxy ca`); TARGET, where given, is the only host that is recorded.
     """
     from scimproxy.app import RecordOptions, refuse_loop
-    from scimproxy.proxy.engine import Address, EngineOptions, Target
+    from scimproxy.proxy.engine import ANYWHERE, Address, EngineOptions, Target
 
-    upstream = Target.parse(target)
+    forward = _forward(target, given) if given["mode"] == "forward" else None
+    if forward is None and given["only_host"]:
+        raise UsageError("--only-host is for --mode forward", hint="a reverse proxy has one TARGET")
+    if forward is None and target is None:
+        raise UsageError("TARGET is missing", hint="write it like http://127.0.0.1:8000/scim/v2")
+    upstream = ANYWHERE if forward is not None or target is None else Target.parse(target)
+    if forward is None and given["http2"]:
+        _check_http2(upstream, given["engine"])
     if given["listen_host"] not in _LOOPBACK:
         raise UsageError(
             f"--listen-host {given['listen_host']!r} is not a loopback address",
@@ -98,9 +119,12 @@ def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  
         max_content=given["max_content"],
         response_timeout_s=given["response_timeout"],
         vouches_for_client=given["trust_forwarded_for"],
+        forward=forward,
+        http2=given["http2"],
         guard=guard_from(given, exposed=public is not None or given["tunnel"] != "none", vouched=vouched),
     )
-    refuse_loop(engine, listen)
+    if forward is None:
+        refuse_loop(engine, listen)
     _refuse_told_secret(engine, given["public_url"])
     exposure = exposure_of(given, public_url=public and public[1], base=engine.public_base)
     options = RecordOptions(
@@ -118,6 +142,57 @@ def up_command(target: str, *, db: Path, as_json: bool, **given: Any) -> None:  
     run_recording(options, Printer(options, as_json=as_json))
 
 
+def _forward(target: str | None, given: dict[str, Any]) -> Forward:
+    """Return how to be a forward proxy.
+
+    Raises:
+        UsageError: an option that makes no sense there, or that would open the proxy to others.
+    """
+    from scimproxy.proxy.authority import authority_folder
+    from scimproxy.proxy.destinations import host_pattern
+    from scimproxy.proxy.engine import Forward, Target
+
+    if given["engine"] == "native":
+        raise UsageError(
+            "--mode forward needs the engine mitmproxy: native speaks no TLS to clients, and no HTTP/2",
+            hint="leave --engine out, or write --engine mitmproxy",
+        )
+    if given["public_url"] is not None:
+        raise UsageError(
+            "--mode forward cannot have a --public-url: that would be an open proxy, for everybody on the internet",
+            hint="point the client on this machine at it, or record a server with --mode reverse",
+        )
+    for name in ("public_path", "preserve_host", "rewrite_locations", "http2"):
+        if given[name]:
+            option = f"--{name.replace('_', '-')}"
+            why = "HTTP/2 follows the client there" if name == "http2" else "it is for a reverse proxy"
+            raise UsageError(f"{option} is not for --mode forward: {why}", hint=f"leave {option} out")
+    only = []
+    for text in given["only_host"]:
+        pattern = host_pattern(text)
+        if pattern is None:
+            raise UsageError(
+                f"--only-host {text!r} is not a host",
+                hint="write it like api.example.com, 127.0.0.1:8000 or *.okta.com",
+            )
+        only.append(pattern)
+    if target is not None:
+        wanted = Target.parse(target)
+        host = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
+        only.append(f"{host.lower()}:{wanted.port}")
+    return Forward(authority_folder(), tuple(only))
+
+
+def _check_http2(target: Target, engine: str) -> None:
+    if engine == "native":
+        raise UsageError("--http2 needs the engine mitmproxy: native speaks HTTP/1.1", hint="leave --engine out")
+    if target.scheme != "https":
+        raise UsageError(
+            f"--http2 needs an https TARGET: HTTP/2 is agreed on in the TLS handshake, and {target} has none",
+            hint="leave --http2 out",
+        )
+
+
 def run_recording(options: RecordOptions, printer: Printer) -> None:
     """Record until a signal comes; exits with 130 where it was asked to end at once."""
     from scimproxy.app import Stop, record, run_in_loop
@@ -125,7 +200,7 @@ def run_recording(options: RecordOptions, printer: Printer) -> None:
     async def until_stopped() -> Stopped:
         return await record(options, printer, Stop())
 
-    stopped = run_in_loop(until_stopped(), options.engine_name)
+    stopped = run_in_loop(until_stopped(), options.engine_chosen)
     if stopped.untold:
         # Everything is written; only our output hangs, because nobody reads it, and Python would wait for it.
         os._exit(INTERRUPTED if stopped.at_once else 0)
@@ -203,7 +278,7 @@ class Printer:
 
     def _banner(self, ready: Ready) -> None:
         from scimproxy.cli.guard import guard_words
-        from scimproxy.cli.terminal import plural, safe
+        from scimproxy.cli.terminal import safe
         from scimproxy.cli.tunnel_lines import paste
 
         options = self._options
@@ -211,9 +286,12 @@ class Printer:
             self._own_banner(ready.url, f"{ready.db} (run {ready.run.id})")
             return
         public = public_base(options, ready)
+        forward = options.engine.forward
         rows = [
             ("Listening", ready.url),
-            ("Target", str(options.engine.target)),
+            ("Records", ", ".join(forward.only) or "every host")
+            if forward
+            else ("Target", str(options.engine.target)),
             ("Database", f"{ready.db} (run {ready.run.id}, {safe(ready.run.name)})"),
         ]
         if options.engine.guard is not None:
@@ -223,10 +301,32 @@ class Printer:
         for name, value in rows:
             click.echo(f"  {name:<10}{value}", err=True)
         click.echo(err=True)
-        if options.exposure is None:
+        if forward is not None:
+            self._how_to_use(ready, forward)
+        elif options.exposure is None:
             if public is None:
                 click.echo("  On this machine only; --tunnel ngrok makes it reachable. Then paste", err=True)
             paste(public or f"https://YOUR-TUNNEL{options.engine.public_base}")
+        self._remarks(ready)
+
+    def _how_to_use(self, ready: Ready, forward: Forward) -> None:
+        """Tell how a client is sent through a forward proxy, and what it must trust."""
+        from scimproxy.proxy.authority import CERTIFICATE_FILE
+
+        file = forward.authority / CERTIFICATE_FILE
+        click.echo(
+            "  The client is told of it by its environment, and must trust its certificate authority:", err=True
+        )
+        click.echo(f"    export HTTP_PROXY={ready.url} HTTPS_PROXY={ready.url}", err=True)
+        click.echo(f"    export SSL_CERT_FILE='{file}'    # OpenSSL, Go, Ruby, httpx", err=True)
+        click.echo("    REQUESTS_CA_BUNDLE, NODE_EXTRA_CA_CERTS, CURL_CA_BUNDLE name the same file", err=True)
+        click.echo("    Trust it in a client under test only; `scimproxy ca` shows it.", err=True)
+
+    def _remarks(self, ready: Ready) -> None:
+        """Say what else a person should know, and how to stop."""
+        from scimproxy.cli.terminal import plural
+
+        options = self._options
         if options.keep_secrets:
             notice("warning", "--keep-secrets: tokens and passwords are stored in the database as they come")
         if ready.recovered:
@@ -299,7 +399,7 @@ class Printer:
                     "event": "ready",
                     "url": event.url,
                     "listen": str(event.listen),
-                    "target": str(self._options.engine.target),
+                    "target": event.run.target,
                     "public_url": public_base(self._options, event),
                     "run_id": event.run.id,
                     "name": event.run.name,

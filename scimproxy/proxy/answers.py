@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from http import HTTPStatus
 
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Content, Failure, Headers, Phase, Response
@@ -22,11 +23,13 @@ __all__ = [
     "blocked",
     "client_gone",
     "client_protocol",
+    "client_tls",
     "closed",
     "dns",
     "internal",
     "not_recorded",
     "protocol",
+    "reason",
     "refused",
     "scim_error",
     "stopping",
@@ -97,6 +100,14 @@ def turned_away(refusal: Refusal) -> tuple[Failure, Response]:
     """Return what is recorded of a refused request, and what its client gets; it may be told less than we know."""
     told = answer(blocked(refusal.told or refusal.detail), status_code=refusal.status_code)
     return blocked(refusal.detail), replace(told, headers=Headers((*told.headers, *refusal.headers)))
+
+
+def reason(status_code: int) -> str:
+    """Return the reason phrase for a status that came without one."""
+    try:
+        return HTTPStatus(status_code).phrase
+    except ValueError:
+        return ""
 
 
 def not_recorded(problem: ScimproxyError) -> Response:
@@ -177,10 +188,24 @@ def client_protocol(problem: str) -> Failure:
     return Failure("protocol", f"the request is not valid HTTP: {problem}", "request", "client")
 
 
-def client_gone(phase: Phase) -> Failure:
-    """The client closed its connection before it had the answer."""
+def client_gone(phase: Phase, reset: str | None = None) -> Failure:
+    """The client closed its connection, or reset this one stream (HTTP/2's code), before it had the answer."""
     when = "before the request was complete" if phase == "request" else "before the answer"
-    return Failure("closed", f"the client closed its connection {when}", phase, "client")
+    what = "closed its connection" if reset is None else f"reset the stream ({reset})"
+    return Failure("closed", f"the client {what} {when}", phase, "client")
+
+
+def client_tls(target: Target, problem: str) -> Failure:
+    """The TLS handshake with a client of a forward proxy failed."""
+    lowered = problem.lower()
+    if any(mark in lowered for mark in ("unknown ca", "bad certificate", "certificate unknown", "connection closed")):
+        words = (
+            f"the client does not trust the certificate that scimproxy shows for {target.host} ({problem}): "
+            "let it trust the one that `scimproxy ca` prints"
+        )
+    else:
+        words = f"the TLS handshake with the client failed on the way to {target.host}: {problem}"
+    return Failure("tls", words, "tls", "client")
 
 
 def stopping(phase: Phase) -> Failure:

@@ -20,7 +20,18 @@ from typing import Protocol
 from scimproxy.errors import ScimproxyError, UsageError
 from scimproxy.exchange import Connection, Exchange
 
-__all__ = ["METHODS", "Address", "Engine", "EngineOptions", "GuardOptions", "Network", "Recorder", "Target"]
+__all__ = [
+    "ANYWHERE",
+    "METHODS",
+    "Address",
+    "Engine",
+    "EngineOptions",
+    "Forward",
+    "GuardOptions",
+    "Network",
+    "Recorder",
+    "Target",
+]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What SCIM needs (RFC 7644 section 3.2), and the two that ask about it."""
@@ -112,6 +123,31 @@ class Target:
         return self.origin + self.base_path
 
 
+ANYWHERE = Target(scheme="http", host="", port=0)
+"""The target of a forward proxy: each request names its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """How a forward proxy works: which hosts it records, and where the authority's key is with which it signs.
+
+    `only` holds `HOST`, `HOST:PORT` or `*.DOMAIN` in lower case; empty: every host. What is not wanted passes
+    untouched and unrecorded.
+    """
+
+    authority: Path
+    only: tuple[str, ...] = ()
+
+    def wants(self, host: str, port: int) -> bool:
+        """Whether exchanges with this host are recorded."""
+        name = host.lower().rstrip(".")
+        bracketed = f"[{name}]" if ":" in name else name
+        return not self.only or any(
+            one in {name, bracketed, f"{bracketed}:{port}"} or (one.startswith("*.") and name.endswith(one[1:]))
+            for one in self.only
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardOptions:
     """What a listener that strangers reach lets through (`proxy.guard`); None switches a check off.
@@ -135,12 +171,16 @@ class GuardOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """What an engine is to do; every engine understands all of it. Sizes in bytes, durations in their unit.
+    """What an engine is to do; every engine understands all of it but `forward` and `http2`.
+
+    Sizes in bytes, durations in their unit.
 
     `public_path` is the path under which clients see the server (None: the target's base path). `public_origin` is
     the tunnel's scheme and authority, where one is known. `vouches_for_client`: the last value of X-Forwarded-For
     was written by our own tunnel; without it such headers of clients are dropped. `head_timeout_s` bounds silence
     inside a request, `idle_timeout_s` between two. `guard` is what strangers may do, where they reach us; None: all.
+    `forward` makes it a forward proxy (`target` is ANYWHERE then); `http2` offers HTTP/2 to an https upstream. Both
+    are for the mitmproxy engine only.
     """
 
     target: Target
@@ -163,6 +203,8 @@ class EngineOptions:
     idle_timeout_s: float = 120.0
     max_connections: int = 1000
     guard: GuardOptions | None = None
+    forward: Forward | None = None
+    http2: bool = False
 
     @property
     def served_path(self) -> str:
@@ -193,6 +235,13 @@ class Recorder(Protocol):
 
     def pending(self, exchange: Exchange) -> None:
         """Announce an exchange in flight; `record` is called later with the same `uid`."""
+
+    async def opened(self, exchange: Exchange) -> None:
+        """Do what `pending` does, and return once it is committed: the answer's head goes out before its end.
+
+        Raises:
+            StoreError: as `record`.
+        """
 
     def connection(self, connection: Connection) -> None:
         """Tell what became of a connection (it closed, it carried more): an update by `uid`."""

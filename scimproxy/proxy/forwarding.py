@@ -42,6 +42,7 @@ __all__ = [
     "suspect",
     "upstream_headers",
     "wants_close",
+    "wants_websocket",
 ]
 
 HOP_BY_HOP = frozenset(
@@ -201,11 +202,22 @@ class Tap:
 # -- requests -----------------------------------------------------------------------------------------------------
 
 
-def refuse_request(method: str, target: str, headers: Headers, http_version: str) -> Refusal | None:
+def wants_websocket(method: str, headers: Headers, http_version: str) -> bool:
+    """Whether a request asks for a WebSocket (RFC 6455 section 4.1), and for nothing else."""
+    options = {token.lower() for token in _values(headers, "connection")}
+    wanted = [value.lower() for value in _values(headers, "upgrade")]
+    asked = wanted == ["websocket"] and "upgrade" in options and "sec-websocket-key" in headers
+    return asked and method == "GET" and http_version == "1.1"
+
+
+def refuse_request(
+    method: str, target: str, headers: Headers, http_version: str, *, websocket: bool = False
+) -> Refusal | None:
     """Return why a request cannot be passed on whatever the upstream is; None where it can.
 
-    CONNECT, absolute-form targets and Upgrade are refused (a reverse proxy is no way to somewhere else), and what
-    RFC 9112 sections 3.2, 5.1 and 6.1 call malformed: a request that two parsers could read differently.
+    CONNECT, absolute-form targets and Upgrade are refused (a reverse proxy is no way to somewhere else; an engine
+    that passes WebSocket says so with `websocket`), and what RFC 9112 sections 3.2, 5.1 and 6.1 call malformed: a
+    request that two parsers could read differently.
     """
     if method == "CONNECT":
         return Refusal(405, "CONNECT is not supported: this is a reverse proxy in front of one SCIM server")
@@ -213,8 +225,9 @@ def refuse_request(method: str, target: str, headers: Headers, http_version: str
         return Refusal(400, "the request target must be a path; this is a reverse proxy, not a forward proxy")
     if any(ord(character) <= 32 or ord(character) == 127 for character in target):
         return Refusal(400, "the request target contains a space or control character")
-    if "upgrade" in headers:
-        return Refusal(501, f"Upgrade to {headers.get('upgrade')!r} is not supported")
+    if "upgrade" in headers and not (websocket and wants_websocket(method, headers, http_version)):
+        hint = "; WebSocket is recorded with --engine mitmproxy" if not websocket else ""
+        return Refusal(501, f"Upgrade to {headers.get('upgrade')!r} is not supported{hint}")
     hosts = len(headers.get_all("host"))
     if hosts > 1 or (not hosts and http_version != "1.0"):
         return Refusal(400, f"a request must have exactly one Host field, this one has {hosts}")

@@ -7,7 +7,7 @@ None. Only `mitm`, `mitm_layers` and this module import mitmproxy, and only when
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
@@ -22,7 +22,7 @@ from scimproxy.errors import EngineError
 from scimproxy.exchange import Certificate, Connection, Failure, Tls
 from scimproxy.proxy import answers
 from scimproxy.proxy.certificates import certificate
-from scimproxy.proxy.engine import EngineOptions
+from scimproxy.proxy.engine import EngineOptions, Target
 from scimproxy.proxy.passage import Link
 
 __all__ = ["Note", "tls_connection", "tls_context", "tls_failure"]
@@ -32,12 +32,16 @@ __all__ = ["Note", "tls_connection", "tls_context", "tls_failure"]
 class Note:
     """What we note about a connection beside mitmproxy's own object for it.
 
-    Durations are milliseconds, `_m` is monotonic seconds. `failure` is why it could not be opened.
+    Durations are milliseconds, `_m` is monotonic seconds. `target` is where an upstream connection goes,
+    `server_name` the name that its certificate must have, `offers` what ALPN offers. `failure` is why it could
+    not be opened.
     """
 
     conn: mitm.Connection
     side: Literal["client", "upstream"]
+    target: Target
     server_name: str | None = None
+    offers: tuple[bytes, ...] = (b"http/1.1",)
     opened_at: float | None = None
     closed_at: float | None = None
     closed_by: Literal["client", "upstream", "proxy"] | None = None
@@ -151,11 +155,11 @@ def tls_context(options: EngineOptions) -> SSL.Context:
 
 
 def tls_connection(context: SSL.Context, note: Note, options: EngineOptions) -> SSL.Connection:
-    """Return the TLS side of a connection to the upstream, checking its certificate against TARGET's host."""
-    host = options.target.host
+    """Return the TLS side of a connection to the upstream, checking its certificate against the upstream's name."""
+    host = note.server_name or note.target.host
     ssl_conn = SSL.Connection(context)
     ssl_conn.set_app_data(note.seen_certificates)
-    ssl_conn.set_alpn_protos([b"http/1.1"])
+    ssl_conn.set_alpn_protos(list(note.offers))
     if not _is_address(host):
         ssl_conn.set_tlsext_host_name(host.encode("idna"))
     if not options.insecure_upstream:
@@ -179,13 +183,13 @@ def _expect_host(ssl_conn: SSL.Connection, host: str) -> None:
         raise EngineError(f"the name {host!r} cannot be checked in a certificate", hint="check TARGET for a typo")
 
 
-def tls_failure(note: Note, options: EngineOptions) -> Failure:
+def tls_failure(note: Note) -> Failure:
     """Return the failed handshake in words, with what the certificate says where one came."""
     problem = note.conn.error or "the connection was closed during the handshake"
     leaf = _certificate(note.seen_certificates[0]) if note.seen_certificates else None
     until = datetime.fromtimestamp(leaf.not_after_at, tz=UTC) if leaf is not None else None
     return answers.tls(
-        options.target,
+        replace(note.target, host=note.server_name or note.target.host),
         problem,
         names=leaf.names if leaf is not None else (),
         until=until.strftime("%Y-%m-%d %H:%M UTC") if until is not None else None,

@@ -26,13 +26,15 @@ class Unopened(Exception):
         self.failure = failure
 
 
-async def dial(options: EngineOptions, note: Note) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to the upstream, one address after another, within `connect_timeout_s`.
+async def dial(
+    options: EngineOptions, note: Note, own: tuple[str, int] | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to the upstream, one address after another, within `connect_timeout_s`; `own` is where we listen.
 
     Raises:
-        Unopened: the name has no address, or no address takes a connection.
+        Unopened: the name has no address, no address takes a connection, or the one that does is our own.
     """
-    target, limit = options.target, options.connect_timeout_s
+    target, limit = note.target, options.connect_timeout_s
     began = time.monotonic()
     hosts = await _resolve(target, limit)
     resolved = time.monotonic()
@@ -46,6 +48,12 @@ async def dial(options: EngineOptions, note: Note) -> tuple[asyncio.StreamReader
             problems.append(exc)
         else:
             note.connect_ms = (time.monotonic() - resolved) * 1000
+            if streams[1].get_extra_info("peername")[:2] == own:
+                # Known only now: many names and addresses lead to one listener.
+                streams[1].close()
+                raise Unopened(
+                    answers.blocked(f"{target.origin} is scimproxy itself: that would go round in circles")
+                )
             return streams
     note.connect_ms = (time.monotonic() - resolved) * 1000
     raise Unopened(_unconnected(target, limit, problems, hosts))

@@ -17,6 +17,7 @@ from mitmproxy.proxy.layers.http._events import RequestHeaders
 
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Failure, Headers, Request, Response
+from scimproxy.proxy.engine import Target
 from scimproxy.proxy.forwarding import Framing, Refusal, safe_trailers
 from scimproxy.proxy.mitm_details import Note
 
@@ -29,16 +30,18 @@ __all__ = [
     "ClientGone",
     "ClientHead",
     "ClientSilent",
+    "Cut",
+    "Give",
     "HeadError",
+    "Interim",
+    "More",
     "Reach",
     "TimedOut",
     "UpstreamData",
     "UpstreamEnd",
     "UpstreamFailed",
-    "UpstreamFinish",
     "UpstreamHead",
     "Wait",
-    "Write",
     "read_request_head",
     "read_response_head",
     "written_answer",
@@ -61,13 +64,26 @@ class HeadError(Exception):
 
 
 class ClientHead(RequestHeaders):
-    """A request begins; `bad` is why it cannot be understood. Times are those of its first byte."""
+    """A request begins; `bad` is why it cannot be understood. Times are those of its first byte.
 
-    def __init__(self, stream_id: int, request: Request, *, at: float, at_m: float, bad: Refusal | None) -> None:
+    `framing` is how its body ends; HTTP/2 has its own way, which is called "chunked" or "length" here, too.
+    """
+
+    def __init__(
+        self,
+        stream_id: int,
+        request: Request,
+        *,
+        at: float,
+        at_m: float,
+        framing: Framing,
+        bad: Refusal | None = None,
+    ) -> None:
         self.stream_id = stream_id
         self.head = request
         self.at = at
         self.at_m = at_m
+        self.framing = framing
         self.bad = bad
 
 
@@ -80,22 +96,52 @@ class ClientData(HttpEvent):
 
 @dataclass
 class ClientEnd(HttpEvent):
-    """The request is complete."""
+    """The request is complete; `wire_bytes` is None where the protocol does not tell."""
 
     trailers: Headers | None
-    wire_bytes: int
+    wire_bytes: int | None
 
 
 @dataclass
 class ClientGone(HttpEvent):
-    """The client closed its connection, broke the framing of its body, or fell silent inside it (`problem`)."""
+    """The client closed its connection, broke the framing of its body, or fell silent inside it (`problem`).
+
+    `reset` is the code with which it gave up this one exchange (HTTP/2).
+    """
 
     problem: str | None = None
     status_code: int = 400
+    reset: str | None = None
 
 
 class ClientSilent(events.Event):
     """From outside: the client sent nothing for as long as its connection's state allows."""
+
+
+@dataclass
+class Give(HttpEvent):
+    """To the client's side: a piece of the answer (its head, where one is given), in one write.
+
+    `framing` is how the body ends; `last` says that it does, with these trailers.
+    """
+
+    data: bytes
+    framing: Framing
+    head: Response | None = None
+    last: bool = False
+    trailers: Headers | None = None
+
+
+@dataclass
+class Interim(HttpEvent):
+    """To the stream, and from there to the client's side: an interim answer, 1xx (RFC 9110 section 15.2)."""
+
+    response: Response
+
+
+@dataclass
+class Cut(HttpEvent):
+    """To the client's side: the answer ends here, in the middle, and the client must notice."""
 
 
 @dataclass
@@ -130,35 +176,37 @@ class UpstreamEnd(HttpEvent):
     """The answer is complete."""
 
     trailers: Headers | None
-    wire_bytes: int
+    wire_bytes: int | None
 
 
 @dataclass
 class UpstreamFailed(HttpEvent):
-    """No whole answer will come; `untouched` says that not one byte of it did."""
+    """No whole answer will come.
+
+    `untouched`: the connection closed and not one byte of an answer came. `unseen`: the upstream says that it has
+    not looked at the request (RFC 9113 section 8.7), so that any method may be sent again.
+    """
 
     failure: Failure
     untouched: bool
+    unseen: bool = False
 
 
 @dataclass
 class Ask(HttpEvent):
-    """To the upstream's side: a request head, as bytes."""
+    """To the upstream's side: a request's head, and how its body ends; "none" where there is no body."""
 
-    method: str
-    head: bytes
+    request: Request
+    framing: Framing
 
 
 @dataclass
-class Write(HttpEvent):
-    """To either side: bytes as they go out."""
+class More(HttpEvent):
+    """To the upstream's side: a piece of the request's body; `last` says that it ends, with these trailers."""
 
     data: bytes
-
-
-@dataclass
-class UpstreamFinish(HttpEvent):
-    """To the upstream's side: the request is written."""
+    last: bool = False
+    trailers: Headers | None = None
 
 
 @dataclass
@@ -179,9 +227,20 @@ class TimedOut(HttpEvent):
 class Reach(GetHttpConnection):
     """Wants an upstream connection for a method; `note` tells of it, also where it failed."""
 
-    method: str = "GET"
-    fresh: bool = False
+    method: str
+    fresh: bool
+    target: Target
+    server_name: str
+    http2: bool
     note: Note | None = None
+
+    @classmethod
+    def of(cls, target: Target, method: str, *, server_name: str | None, fresh: bool, http2: bool) -> Reach:
+        """Return the wish; with `http2` that is offered in the TLS handshake."""
+        reach = cls((target.host, target.port), target.scheme == "https", None)
+        reach.method, reach.fresh, reach.target = method, fresh, target
+        reach.server_name, reach.http2 = server_name or target.host, http2
+        return reach
 
 
 @dataclass

@@ -8,29 +8,26 @@ connection closes. What passes between the two sides is decided in `mitm_stream`
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
-from mitmproxy.connection import ConnectionState, Server
-from mitmproxy.proxy import commands, events, layer, tunnel
+from mitmproxy.connection import ConnectionState
+from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import (
-    GetHttpConnection,
-    GetHttpConnectionCompleted,
-    HttpLayer,
-    HTTPMode,
-    RegisterHttpConnection,
-)
-from mitmproxy.proxy.layers.http._base import HttpConnection, HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._base import HttpConnection, ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import TBodyReader, make_body_reader
-from mitmproxy.proxy.layers.tls import ServerTLSLayer
 
-from scimproxy.exchange import Failure, Headers, Request
+from scimproxy.exchange import Failure, Headers, Request, Response
 from scimproxy.proxy import answers
-from scimproxy.proxy.engine import EngineOptions
-from scimproxy.proxy.forwarding import Refusal, may_reuse, response_framing, suspect, wants_close
-from scimproxy.proxy.mitm_details import Note
+from scimproxy.proxy.forwarding import (
+    Framing,
+    Refusal,
+    response_framing,
+    suspect,
+    wants_close,
+    wants_websocket,
+)
+from scimproxy.proxy.mitm_desk import Commands, Desk
 from scimproxy.proxy.mitm_events import (
     Abort,
     Ask,
@@ -40,20 +37,24 @@ from scimproxy.proxy.mitm_events import (
     ClientGone,
     ClientHead,
     ClientSilent,
+    Cut,
+    Give,
     HeadError,
-    Reach,
+    Interim,
+    More,
     UpstreamData,
     UpstreamEnd,
     UpstreamFailed,
-    UpstreamFinish,
     UpstreamHead,
-    Write,
     read_request_head,
     read_response_head,
+    written_answer,
+    written_chunk,
     written_headers,
+    written_last_chunk,
 )
 
-__all__ = ["ClientSide", "Desk", "ReverseLayer", "UpstreamSide"]
+__all__ = ["ClientSide", "UpstreamSide"]
 
 MAX_REQUEST_HEAD = 64 * 1024
 MAX_RESPONSE_HEAD = 256 * 1024
@@ -62,29 +63,6 @@ MAX_WAITING = 1024 * 1024
 
 LINGER_S = 5.0
 """How long a client may take to close after we did, so that it can read our last words (RFC 9112 section 9.6)."""
-
-Commands = layer.CommandGenerator[None]
-
-
-class Desk(Protocol):
-    """What the layers need of the connection's handler: settings, clocks, notes, streams."""
-
-    options: EngineOptions
-
-    def now(self) -> float:
-        """Return monotonic seconds."""
-
-    def moment(self) -> float:
-        """Return Unix seconds."""
-
-    def note(self, conn: object) -> Note:
-        """Return the note on a connection, made at first sight."""
-
-    def stream(self, context: Context, stream_id: int) -> layer.Layer:
-        """Return the layer for one exchange."""
-
-    def crashed(self, fault: Exception) -> None:
-        """Tell that a layer raised."""
 
 
 class _Side(HttpConnection):
@@ -140,8 +118,19 @@ class ClientSide(_Side):
         self.active_m = desk.now()
 
     def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, Write):
-            yield commands.SendData(self.conn, event.data)
+        if isinstance(event, Give):
+            if event.head is not None and event.head.status_code == 101:
+                self.state = "raw"
+            yield commands.SendData(self.conn, _given(event))
+            if self.state == "raw" and self.buf:
+                data = bytes(self.buf)
+                self.buf = ReceiveBuffer()
+                yield ReceiveHttp(ClientData(self.stream_id, data))
+        elif isinstance(event, Interim):
+            if self.request.http_version == "1.1":
+                yield commands.SendData(self.conn, written_answer(event.response))
+        elif isinstance(event, Cut):
+            yield commands.CloseConnection(self.conn)
         elif isinstance(event, ClientFinish):
             yield from self._finish(close=event.close)
         elif isinstance(event, events.DataReceived):
@@ -179,6 +168,9 @@ class ClientSide(_Side):
         self.active_m = self.desk.now()
         if self.state == "linger":
             return
+        if self.state == "raw":
+            yield ReceiveHttp(ClientData(self.stream_id, data))
+            return
         self.buf += data
         if self.state == "wait" and len(self.buf) > MAX_WAITING:
             self.desk.note(self.conn).close_reason = "the client sent too much ahead"
@@ -213,7 +205,8 @@ class ClientSide(_Side):
         self.state = "body"
         self.reader = make_body_reader(0 if bad is not None else _request_size(request))
         at, at_m = self.began
-        yield ReceiveHttp(ClientHead(self.stream_id, request, at=at, at_m=at_m, bad=bad))
+        framing = _request_framing(request)
+        yield ReceiveHttp(ClientHead(self.stream_id, request, at=at, at_m=at_m, framing=framing, bad=bad))
 
     def _read_body(self) -> Commands:
         try:
@@ -264,7 +257,7 @@ class ClientSide(_Side):
     def _closed(self) -> Commands:
         if self.conn.state is not ConnectionState.CLOSED:
             yield commands.CloseConnection(self.conn)
-        if self.state in {"body", "wait"}:
+        if self.state in {"body", "wait", "raw"}:
             self.state = "linger"
             yield ReceiveHttp(ClientGone(self.stream_id))
 
@@ -277,6 +270,23 @@ def _request_size(request: Request) -> int | None:
     return int(length) if length.isascii() and length.isdigit() and len(length) < 19 else 0
 
 
+def _request_framing(request: Request) -> Framing:
+    """Return how the body of a request ends (RFC 9112 section 6.3)."""
+    if "transfer-encoding" in request.headers:
+        return "chunked"
+    return "none" if request.headers.get("content-length") in {None, "0"} else "length"
+
+
+def _given(event: Give) -> bytes:
+    """Return a piece of an answer as bytes."""
+    out = b"" if event.head is None else written_answer(event.head)
+    if event.framing != "chunked":
+        return out + event.data
+    if event.data:
+        out += written_chunk(event.data)
+    return out + written_last_chunk(event.trailers) if event.last else out
+
+
 class UpstreamSide(_Side):
     """Writes requests to one upstream connection and reads the answers, one at a time."""
 
@@ -284,20 +294,23 @@ class UpstreamSide(_Side):
         super().__init__(context, context.server, desk)
         self.state = "idle"
         self.method = "GET"
+        self.framing: Framing = "none"
         self.first_m: float | None = None
         self.reusable = True
+        self.websocket = False
         self.told = ""
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, Ask):
-            self.stream_id, self.method = event.stream_id, event.method
+            asked = event.request
+            self.stream_id, self.method, self.framing = event.stream_id, asked.method, event.framing
             self.state, self.first_m, self.told = "head", None, ""
+            self.websocket = wants_websocket(asked.method, asked.headers, "1.1")
             self.message_began = self.received
-            yield commands.SendData(self.conn, event.head)
-        elif isinstance(event, Write):
-            yield commands.SendData(self.conn, event.data)
-        elif isinstance(event, UpstreamFinish):
-            pass
+            head = written_headers(f"{asked.method} {asked.target} HTTP/1.1", asked.headers)
+            yield commands.SendData(self.conn, head)
+        elif isinstance(event, More):
+            yield from self._more(event)
         elif isinstance(event, Abort):
             yield from self._close(event.reason)
         elif isinstance(event, events.DataReceived):
@@ -305,11 +318,22 @@ class UpstreamSide(_Side):
         elif isinstance(event, events.ConnectionClosed):
             yield from self._closed()
 
+    def _more(self, event: More) -> Commands:
+        out = event.data
+        if self.framing == "chunked":
+            out = (written_chunk(out) if out else b"") + (written_last_chunk(event.trailers) if event.last else b"")
+        if out:
+            yield commands.SendData(self.conn, out)
+
     def _data(self, data: bytes) -> Commands:
         if self.state == "idle":
             yield from self._close("the upstream sent something without being asked")
             return
         self.received += len(data)
+        if self.state == "raw":
+            assert self.stream_id is not None
+            yield ReceiveHttp(UpstreamData(self.stream_id, data))
+            return
         self.buf += data
         if self.first_m is None:
             self.first_m = self.desk.now()
@@ -328,13 +352,19 @@ class UpstreamSide(_Side):
             except (HeadError, ValueError) as exc:
                 yield from self._fail(self._protocol(str(exc)))
                 return
+            if (
+                response.status_code == 101
+                and self.websocket
+                and (response.headers.get("upgrade") or "").lower() == "websocket"
+            ):
+                yield from self._switch(response)
+                return
             if response.status_code == 101:
                 yield from self._fail(self._protocol("101 Switching Protocols without being asked to"))
                 return
             if response.status_code < 200:
-                if response.status_code != 100 and self.desk.note(self.context.client).http_version == "1.1":
-                    interim = written_headers(f"HTTP/1.1 {response.status_code} {response.reason}", response.headers)
-                    yield commands.SendData(self.context.client, interim)
+                if response.status_code != 100:
+                    yield ReceiveHttp(Interim(self.stream_id, response))
                 continue
             self.state = "body"
             self.told = f"status {response.status_code}"
@@ -346,6 +376,18 @@ class UpstreamSide(_Side):
             return
         if len(self.buf) > MAX_RESPONSE_HEAD:
             yield from self._fail(self._protocol(f"a head longer than {MAX_RESPONSE_HEAD} bytes"))
+
+    def _switch(self, response: Response) -> Commands:
+        """From here on it is no HTTP: what comes passes as it comes."""
+        assert self.stream_id is not None
+        assert self.first_m is not None
+        self.state = "raw"
+        self.desk.note(self.conn).http_version = response.http_version
+        yield ReceiveHttp(UpstreamHead(self.stream_id, response, "none", None, self.first_m))
+        data = bytes(self.buf)
+        self.buf = ReceiveBuffer()
+        if data:
+            yield ReceiveHttp(UpstreamData(self.stream_id, data))
 
     def _read_body(self, *, eof: bool) -> Commands:
         assert self.stream_id is not None
@@ -360,7 +402,7 @@ class UpstreamSide(_Side):
                     yield from self._done()
                     yield ReceiveHttp(UpstreamEnd(self.stream_id, trailers, size))
         except h11.ProtocolError as exc:
-            partly = answers.closed(self.desk.options.target, partly=f"{self.told}; {exc}")
+            partly = answers.closed(self.desk.note(self.conn).target, partly=f"{self.told}; {exc}")
             yield from self._fail(partly if eof else self._protocol(str(exc)))
 
     def _done(self) -> Commands:
@@ -376,15 +418,19 @@ class UpstreamSide(_Side):
         if self.conn.state & ConnectionState.CAN_WRITE:
             yield commands.CloseConnection(self.conn)
         if self.state == "head" and not self.buf:
-            failure = answers.closed(self.desk.options.target)
+            failure = answers.closed(self.desk.note(self.conn).target)
             yield from self._fail(failure, untouched=self.first_m is None)
         elif self.state == "head":
             yield from self._fail(self._protocol("it closed the connection inside a head"))
         elif self.state == "body":
             yield from self._read_body(eof=True)
+        elif self.state == "raw":
+            assert self.stream_id is not None
+            self.state = "idle"
+            yield ReceiveHttp(UpstreamEnd(self.stream_id, None, self.received - self.message_began))
 
     def _protocol(self, problem: str) -> Failure:
-        return answers.protocol(self.desk.options.target, problem, bytes(self.buf)[:4])
+        return answers.protocol(self.desk.note(self.conn).target, problem, bytes(self.buf)[:4])
 
     def _fail(self, failure: Failure, *, untouched: bool = False) -> Commands:
         assert self.stream_id is not None
@@ -397,81 +443,3 @@ class UpstreamSide(_Side):
         note = self.desk.note(self.conn)
         note.close_reason = note.close_reason or reason
         yield commands.CloseConnection(self.conn)
-
-
-class Opener(layer.Layer):
-    """Opens an upstream connection, tells so, and then is its UpstreamSide."""
-
-    def __init__(self, context: Context, desk: Desk) -> None:
-        super().__init__(context)
-        self.side = UpstreamSide(context, desk)
-
-    def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, events.Start):
-            err: str | None = yield commands.OpenConnection(self.context.server)
-            yield RegisterHttpConnection(self.context.server, err)
-        else:
-            yield from self.side.handle_event(event)
-
-
-class ReverseLayer(HttpLayer):
-    """mitmproxy's router between the sides, with one upstream, our sides, and connections that are let go."""
-
-    def __init__(self, context: Context, desk: Desk) -> None:
-        super().__init__(context, HTTPMode.transparent)
-        self.desk = desk
-
-    def handle_event(self, event: events.Event) -> Commands:
-        """Pass an event on; a fault of ours ends the client's connection instead of leaving it hanging."""
-        try:
-            yield from super().handle_event(event)
-        except Exception as fault:  # noqa: BLE001 - the engine's hook: the desk logs its traceback and counts it
-            self.desk.crashed(fault)
-            yield commands.CloseConnection(self.context.client)
-
-    def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, events.Start):
-            self.connections[self.context.client] = ClientSide(self.context.fork(), self.desk)
-            yield from super()._handle_event(event)
-        elif isinstance(event, ClientSilent):
-            yield from self.event_to_child(self.connections[self.context.client], event)
-        elif isinstance(event, HttpEvent):
-            stream = self.streams.get(event.stream_id)
-            if stream is not None:
-                yield from self.event_to_child(stream, event)
-        elif not isinstance(event, events.ConnectionEvent) or event.connection in self.connections:
-            yield from super()._handle_event(event)
-
-    def make_stream(self, stream_id: int) -> Commands:
-        """Make the layer for a new exchange."""
-        stream = self.desk.stream(self.context.fork(), stream_id)
-        self.streams[stream_id] = stream  # type: ignore[assignment]  # our layer in place of mitmproxy's HttpStream
-        yield from self.event_to_child(stream, events.Start())
-
-    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> Commands:
-        """Answer with an idle connection to the upstream, or open one; closed ones are forgotten."""
-        assert isinstance(event, Reach)
-        for conn in [one for one in self.connections if isinstance(one, Server)]:
-            if conn.state is ConnectionState.CLOSED:
-                del self.connections[conn]  # a client connection may live for days, its upstream ones do not
-            elif reuse and not event.fresh and self._usable(conn, event.method):
-                event.note = self.desk.note(conn)
-                stream = self.command_sources.pop(event)
-                yield from self.event_to_child(stream, GetHttpConnectionCompleted(event, (conn, None)))
-                return
-        context = self.context.fork()
-        context.server = Server(address=event.address)
-        event.note = self.desk.note(context.server)
-        stack = tunnel.LayerStack()
-        if event.tls:
-            context.server.sni = event.address[0]
-            stack /= ServerTLSLayer(context)
-        stack /= Opener(context, self.desk)
-        self.connections[context.server] = stack[0]
-        self.waiting_for_establishment[context.server].append(event)
-        yield from self.event_to_child(stack[0], events.Start())
-
-    def _usable(self, conn: Server, method: str) -> bool:
-        """Whether an idle connection may carry one more request."""
-        idle_since = self.desk.note(conn).idle_since_m
-        return conn.connected and idle_since is not None and may_reuse(method, self.desk.now() - idle_since)

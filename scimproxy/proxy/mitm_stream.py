@@ -9,33 +9,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from mitmproxy.connection import Connection, Server
-from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import DropStream, SendHttp
 
 from scimproxy.errors import ScimproxyError
-from scimproxy.exchange import Content, Failure, Headers, Phase, Response
+from scimproxy.exchange import Content, Failure, Headers, Phase, Request, Response
 from scimproxy.proxy import answers
-from scimproxy.proxy.engine import EngineOptions
+from scimproxy.proxy.engine import EngineOptions, Target
 from scimproxy.proxy.forwarding import (
     Framing,
     Refusal,
     Tap,
     client_framing,
-    end_to_end,
-    framed,
     may_retry,
     refuse_request,
     safe_trailers,
-    single_length,
-    upstream_headers,
     wants_close,
+    wants_websocket,
 )
 from scimproxy.proxy.guard import too_large
+from scimproxy.proxy.h2_heads import lowered
 from scimproxy.proxy.locations import rewrite_response
+from scimproxy.proxy.mitm_desk import Commands, StreamDesk
 from scimproxy.proxy.mitm_details import Note
 from scimproxy.proxy.mitm_events import (
     Abort,
@@ -45,62 +43,33 @@ from scimproxy.proxy.mitm_events import (
     ClientFinish,
     ClientGone,
     ClientHead,
+    Cut,
+    Give,
+    Interim,
+    More,
     Reach,
     TimedOut,
     UpstreamData,
     UpstreamEnd,
     UpstreamFailed,
-    UpstreamFinish,
     UpstreamHead,
     Wait,
-    Write,
-    written_answer,
-    written_chunk,
-    written_headers,
-    written_last_chunk,
 )
-from scimproxy.proxy.mitm_layers import Commands, Desk
+from scimproxy.proxy.mitm_heads import client_head, own_head, switching_head, upstream_head
+from scimproxy.proxy.mitm_websocket import MessageLog
 from scimproxy.proxy.passage import Passage
 
-__all__ = ["Stream", "StreamDesk"]
-
-
-class StreamDesk(Desk, Protocol):
-    """What a stream needs beyond what the sides need."""
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the engine accepts nothing more, so that connections end after their answer."""
-
-    def begin(self, head: ClientHead) -> Passage:
-        """Open the passage of a request: it is in flight now, and announced as pending when it takes long."""
-
-    def admit(self, passage: Passage) -> str | Refusal | Response:
-        """Return the target for the upstream, why there is none, or an answer of our own that is not recorded."""
-
-    def refusing(self) -> ScimproxyError | None:
-        """Return why nothing can be recorded right now."""
-
-    def watch(self, stream: Stream) -> None:
-        """Inject `TimedOut` when the stream's upstream does nothing for `response_timeout_s`."""
-
-    def unwatch(self, stream: Stream) -> None:
-        """Stop watching."""
-
-    async def record(self, passage: Passage) -> ScimproxyError | None:
-        """Record the passage's end; returns once it is committed, or why the answer must not be released."""
-
-    def forget(self, passage: Passage) -> None:
-        """The passage ends without being recorded."""
+__all__ = ["Stream"]
 
 
 class Stream(layer.Layer):
-    """The layer that joins a client's request and an upstream's answer."""
+    """The layer that joins a client's request and an upstream's answer; `tunnel` is where a CONNECT before it led."""
 
-    def __init__(self, context: Context, stream_id: int, desk: StreamDesk) -> None:
+    def __init__(self, context: Context, stream_id: int, desk: StreamDesk, tunnel: Target | None = None) -> None:
         super().__init__(context)
         self.stream_id = stream_id
         self.desk = desk
+        self.tunnel = tunnel
         self.options = desk.options
         self.passage: Passage = None  # type: ignore[assignment]  # set by the first event, before anything else
         self.active_m = 0.0
@@ -119,6 +88,8 @@ class Stream(layer.Layer):
         self._answer_length: int | None = None
         self._answering = False
         self._held = b""
+        self.messages: MessageLog | None = None
+        """The log of a WebSocket, from its 101 on."""
 
     def _handle_event(self, event: events.Event) -> Commands:
         if self.over or isinstance(event, events.Start):
@@ -140,57 +111,62 @@ class Stream(layer.Layer):
             yield from self._upstream_end(event)
         elif isinstance(event, UpstreamFailed):
             yield from self._upstream_failed(event)
+        elif isinstance(event, Interim):
+            yield SendHttp(event, self.context.client)
         elif isinstance(event, TimedOut):
             yield from self._timed_out()
 
     # -- the request ----------------------------------------------------------------------------------------------
 
     def _client_head(self, event: ClientHead) -> Commands:
-        self.passage = passage = self.desk.begin(event)
+        route = self.desk.route(event, self.tunnel)
+        self.options = route.options
+        self.passage = passage = self.desk.begin(event, route)
         request = passage.request
         length = request.headers.get("content-length")
-        if "transfer-encoding" in request.headers:
-            self._request_framing = "chunked"
-        elif length not in {None, "0"}:
-            self._request_framing = "length"
+        self._request_framing = event.framing
         expects = (request.headers.get("expect") or "").lower() == "100-continue"
-        target = self._target(event)
+        target = self._target(event.bad or route.refusal, understood=event.bad is None)
         if self._own is not None:
             if self._malformed or (self._request_framing != "none" and (expects or not _fits(length, self.options))):
                 yield from self._give(*self._own)
             return
         passage.upstream_target = target
-        passage.upstream_headers = self._headers_for_upstream()
+        passage.upstream_headers = upstream_head(passage.request, passage.caller, self.options, self._request_framing)
         if self._request_framing == "none":
             return
-        if expects and request.http_version == "1.1":
-            yield commands.SendData(self.context.client, b"HTTP/1.1 100 Continue\r\n\r\n")
+        if expects:
+            yield SendHttp(Interim(self.stream_id, Response(100, "Continue")), self.context.client)
         if not _fits(length or "0", self.options):
             yield from self._begin_upload()
 
-    def _target(self, event: ClientHead) -> str:
+    def _target(self, refusal: Refusal | None, *, understood: bool) -> str:
         """Return the target for the upstream; where it is not to be asked, `_own` is our answer."""
         request = self.passage.request
-        refusal = event.bad or refuse_request(request.method, request.target, request.headers, request.http_version)
+        if refusal is None:
+            refusal = refuse_request(
+                request.method, request.target, request.headers, request.http_version, websocket=True
+            )
         self._malformed = refusal is not None
-        mapped = refusal or self.desk.admit(self.passage)
+        mapped = refusal or self.desk.admit(self.passage, self.options)
         problem = self.desk.refusing()
         if isinstance(mapped, Response):
             self._own = None, mapped
         elif problem is not None:
             self._own = None, answers.not_recorded(problem)
-        elif event.bad is not None:
-            failure = answers.client_protocol(event.bad.detail)
-            self._own = failure, answers.answer(failure, status_code=event.bad.status_code)
         elif isinstance(mapped, Refusal):
-            self._own = answers.turned_away(mapped)
+            if understood:
+                self._own = answers.turned_away(mapped)
+            else:
+                failure = answers.client_protocol(mapped.detail)
+                self._own = failure, answers.answer(failure, status_code=mapped.status_code)
         return mapped if isinstance(mapped, str) else ""
 
-    def _headers_for_upstream(self) -> Headers:
-        headers = upstream_headers(self.passage.request.headers, self.passage.caller, self.options).without("expect")
-        return framed(headers, "chunked") if self._request_framing == "chunked" else headers
-
     def _client_data(self, data: bytes) -> Commands:
+        if self.messages is not None:
+            self.messages.feed("client", data)
+            yield from self._to_upstream(data)
+            return
         self.passage.request_tap.feed(data)
         if self._own is not None or self._gone:
             return
@@ -223,7 +199,7 @@ class Stream(layer.Layer):
     def _client_end(self, event: ClientEnd) -> Commands:
         self.request_done = True
         passage = self.passage
-        passage.request_wire = event.wire_bytes
+        passage.request_wire = event.wire_bytes or 0
         passage.request_trailers = event.trailers
         if self._own is not None:
             yield from self._give(*self._own)
@@ -246,8 +222,12 @@ class Stream(layer.Layer):
         """Get an upstream connection; answers the client and returns False where there is none."""
         passage, target = self.passage, self.options.target
         passage.attempts = (passage.attempts or 0) + 1
-        reach = Reach((target.host, target.port), target.scheme == "https", None)
-        reach.method, reach.fresh = passage.request.method, fresh
+        request, client = passage.request, self.context.client
+        http2 = self._h2 if self.options.forward is not None else self.options.http2
+        if wants_websocket(request.method, request.headers, request.http_version):
+            http2 = False
+        name = client.sni if self.tunnel is not None else None
+        reach = Reach.of(target, request.method, server_name=name, fresh=fresh, http2=http2)
         conn: Server | None
         conn, err = yield reach
         assert reach.note is not None
@@ -271,20 +251,22 @@ class Stream(layer.Layer):
     def _ask(self) -> Commands:
         assert self._upstream is not None
         assert self.passage.upstream_headers is not None
-        line = f"{self.passage.request.method} {self.passage.upstream_target} HTTP/1.1"
-        head = written_headers(line, self.passage.upstream_headers)
-        yield SendHttp(Ask(self.stream_id, self.passage.request.method, head), self._upstream)
+        assert self.passage.upstream_target is not None
+        if self._upstream.alpn == b"h2":
+            self.passage.upstream_headers = lowered(self.passage.upstream_headers)
+        head = Request(
+            self.passage.request.method, self.passage.upstream_target, headers=self.passage.upstream_headers
+        )
+        yield SendHttp(Ask(self.stream_id, head, self._request_framing), self._upstream)
 
     def _to_upstream(self, data: bytes) -> Commands:
         assert self._upstream is not None
-        out = written_chunk(data) if self._request_framing == "chunked" else data
-        yield SendHttp(Write(self.stream_id, out), self._upstream)
+        yield SendHttp(More(self.stream_id, data), self._upstream)
 
     def _finish_request(self) -> Commands:
         assert self._upstream is not None
-        if self._request_framing == "chunked":
-            yield SendHttp(Write(self.stream_id, written_last_chunk(self.passage.request_trailers)), self._upstream)
-        yield SendHttp(UpstreamFinish(self.stream_id), self._upstream)
+        last = More(self.stream_id, b"", last=True, trailers=safe_trailers(self.passage.request_trailers))
+        yield SendHttp(last, self._upstream)
         self.passage.sent_m = self.desk.now()
         self.desk.watch(self)
 
@@ -298,6 +280,9 @@ class Stream(layer.Layer):
     def _upstream_head(self, event: UpstreamHead) -> Commands:
         passage = self.passage
         passage.came, passage.first_m, passage.origin = event.response, event.first_m, "upstream"
+        if event.response.status_code == 101:
+            yield from self._switch(event.response)
+            return
         self._answer_framing = client_framing(event.framing, passage.request.http_version)
         self._answer_length = event.length
         if event.length is not None and event.length > self.options.stream_above:
@@ -307,22 +292,30 @@ class Stream(layer.Layer):
         passage = self.passage
         assert passage.came is not None
         self._answering = True
-        given = replace(passage.came, http_version="1.1", headers=self._headers_for_client(passage.came.headers))
+        given = self._given_of(passage.came)
         if self.options.rewrite_locations:
             given, passage.rewrites = rewrite_response(given, self.options, passage.caller.origin(self.options))
         passage.given = given
-        yield from self._write(written_answer(given))
+        yield self._piece(b"", head=given)
         if self._answer_body:
             yield from self._pass_on(bytes(self._answer_body))
             self._answer_body.clear()
 
-    def _headers_for_client(self, headers: Headers) -> Headers:
-        kept = single_length(end_to_end(headers))
-        if self.passage.came is not None and self.passage.came.status_code == 204:
-            kept = kept.without("content-length")  # RFC 9110 section 8.6
-        return framed(kept, self._answer_framing, close=self._closing(), length=self._answer_length)
+    def _given_of(self, came: Response) -> Response:
+        """Return the head that the client is given."""
+        version = self.passage.request.http_version
+        return client_head(came, version, self._answer_framing, close=self._closing(), length=self._answer_length)
+
+    @property
+    def _h2(self) -> bool:
+        """Whether the client speaks HTTP/2."""
+        return self.passage.request.http_version == "2"
 
     def _upstream_data(self, data: bytes) -> Commands:
+        if self.messages is not None:
+            self.messages.feed("upstream", data)
+            yield self._piece(data)
+            return
         self.passage.response_tap.feed(data)
         if self._answering:
             yield from self._pass_on(data)
@@ -336,19 +329,19 @@ class Stream(layer.Layer):
         data = self._held + data
         self._held = data[-1:]
         if len(data) > 1:
-            yield from self._write(self._answer_piece(data[:-1]))
-
-    def _answer_piece(self, data: bytes) -> bytes:
-        return written_chunk(data) if self._answer_framing == "chunked" else data
+            yield self._piece(data[:-1])
 
     def _upstream_end(self, event: UpstreamEnd) -> Commands:
         passage = self.passage
         passage.last_m = self.desk.now()
         self.desk.unwatch(self)
+        if self.messages is not None:
+            yield from self._websocket_over("closed by the upstream", event.wire_bytes)
+            return
         if not self.request_done:
             yield from self._abort("the upstream answered before it had the whole request")
         self._upstream = None
-        trailers = safe_trailers(event.trailers) if self._answer_framing == "chunked" else None
+        trailers = safe_trailers(event.trailers) if self._answer_framing == "chunked" or self._h2 else None
         body = self._held if self._answering else self._whole_answer()
         self._keep_partial()
         assert passage.given is not None
@@ -360,7 +353,7 @@ class Stream(layer.Layer):
         passage = self.passage
         assert passage.came is not None
         body = bytes(self._answer_body)
-        given = replace(passage.came, http_version="1.1", headers=self._headers_for_client(passage.came.headers))
+        given = self._given_of(passage.came)
         given = replace(given, content=passage.response_tap.content())
         if self.options.rewrite_locations:
             whole = replace(given, content=Content.of(body))
@@ -385,12 +378,7 @@ class Stream(layer.Layer):
             else:
                 yield from self._write_own(answers.not_recorded(problem), close=close)
             return
-        out = b"" if self._answering else written_answer(passage.given)
-        if body:
-            out += self._answer_piece(body)
-        if self._answer_framing == "chunked":
-            out += written_last_chunk(trailers)
-        yield from self._write(out)
+        yield self._piece(body, head=None if self._answering else passage.given, last=True, trailers=trailers)
         yield from self._finish(close=close)
 
     # -- what else may happen -------------------------------------------------------------------------------------
@@ -399,12 +387,14 @@ class Stream(layer.Layer):
         self.desk.unwatch(self)
         self._upstream = None
         passage = self.passage
-        if may_retry(
+        replayable = not self._uploading and self.request_done
+        unseen = event.unseen and replayable and passage.attempts == 1
+        if unseen or may_retry(
             passage.request.method,
             attempts=passage.attempts or 0,
             reused=self._note is not None and self._note.exchanges > 1,
             answered=not event.untouched,
-            replayable=not self._uploading and self.request_done,
+            replayable=replayable,
         ):
             if (yield from self._connect(fresh=True)):
                 yield from self._send_whole()
@@ -423,6 +413,10 @@ class Stream(layer.Layer):
 
     def _client_gone(self, event: ClientGone) -> Commands:
         passage = self.passage
+        if self.messages is not None:
+            yield from self._abort("the client is gone")
+            yield from self._websocket_over("closed by the client", None)
+            return
         if event.problem is not None:
             self._malformed = True
             yield from self._give_failure(answers.client_protocol(event.problem), status_code=event.status_code)
@@ -430,9 +424,11 @@ class Stream(layer.Layer):
         phase: Phase = "wait" if passage.first_m is None else "receive"
         if not self.request_done:
             phase = "request"
-        passage.failure = answers.client_gone(phase)
-        passage.ended = "closed by the client " + (
-            "in the middle of the answer" if self._answering else "before the answer"
+        passage.failure = answers.client_gone(phase, event.reset)
+        passage.ended = (
+            ("closed" if event.reset is None else "reset")
+            + " by the client "
+            + ("in the middle of the answer" if self._answering else "before the answer")
         )
         yield from self._abort("the client is gone")
         self._keep_partial()
@@ -465,7 +461,7 @@ class Stream(layer.Layer):
         if failure is None:
             self.desk.forget(passage)
         else:
-            given = replace(response, headers=framed(response.headers, "length", close=close))
+            given = own_head(response, self.passage.request.http_version, close=close)
             passage.failure, passage.origin = failure, "proxy"
             passage.given = answers.without_content(given) if passage.request.method == "HEAD" else given
             passage.ended = "closed after the answer" if close else "keep-alive"
@@ -476,9 +472,40 @@ class Stream(layer.Layer):
 
     def _write_own(self, response: Response, *, close: bool) -> Commands:
         body = b"" if self.passage.request.method == "HEAD" else response.content.data
-        head = replace(response, headers=framed(response.headers, "length", close=close))
-        yield from self._write(written_answer(head) + body)
+        head = own_head(response, self.passage.request.http_version, close=close)
+        self._answer_framing = "length"
+        yield self._piece(body, head=head, last=True)
         yield from self._finish(close=close)
+
+    # -- WebSocket ------------------------------------------------------------------------------------------------
+
+    def _switch(self, came: Response) -> Commands:
+        """Record the handshake, let the client have it, and from then on listen to messages."""
+        self.desk.unwatch(self)
+        passage = self.passage
+        passage.given = switching_head(came)
+        assert self._note is not None
+        assert passage.link is not None
+        passage.link = self._note.link(passage.link.index)
+        wait = Wait(partial(self.desk.opened, passage))
+        yield wait
+        if wait.problem is not None:
+            yield from self._abort("the handshake could not be recorded")
+            passage.given = None
+            self.desk.forget(passage)
+            yield from self._write_own(answers.not_recorded(wait.problem), close=True)
+            return
+        self.messages = MessageLog(came.headers, passage.response_tap, self.options.max_content, self.desk.moment)
+        self._answer_framing = "none"
+        yield self._piece(b"", head=passage.given)
+
+    def _websocket_over(self, ended: str, wire_bytes: int | None) -> Commands:
+        passage = self.passage
+        passage.ended = ended
+        assert passage.given is not None
+        passage.given = replace(passage.given, content=passage.response_tap.content(), wire_bytes=wire_bytes)
+        yield from self._record()
+        yield from self._cut()
 
     def _record(self) -> layer.CommandGenerator[ScimproxyError | None]:
         self.desk.unwatch(self)
@@ -497,13 +524,15 @@ class Stream(layer.Layer):
             self.desk.stopping
             or self._malformed
             or not (self.request_done or self._request_framing == "none")
-            or request.http_version != "1.1"
+            or request.http_version == "1.0"
             or self._answer_framing == "close"
             or wants_close(request.headers, request.http_version)
         )
 
-    def _write(self, data: bytes) -> Commands:
-        yield SendHttp(Write(self.stream_id, data), self.context.client)
+    def _piece(
+        self, data: bytes, *, head: Response | None = None, last: bool = False, trailers: Headers | None = None
+    ) -> SendHttp:
+        return SendHttp(Give(self.stream_id, data, self._answer_framing, head, last, trailers), self.context.client)
 
     def _finish(self, *, close: bool) -> Commands:
         yield from self._drop()
@@ -513,7 +542,7 @@ class Stream(layer.Layer):
         note = self.desk.note(self.context.client)
         note.close_reason = self.passage.ended or "the exchange could not be recorded"
         yield from self._drop()
-        yield commands.CloseConnection(self.context.client)
+        yield SendHttp(Cut(self.stream_id), self.context.client)
 
     def _drop(self) -> Commands:
         self.over = True

@@ -92,20 +92,15 @@ class StoreApart:
 
         `changes` are fields that are stored in place of the exchange's own.
         """
-        try:
-            self._put(self._encoder.row("exchange", loose_row(exchange, changes)))
-        except UNSTORABLE as exc:
-            self._loop.call_soon(told, StoreError(f"this exchange cannot be stored: {fault(exc)}"))
-            return
-        if not self._open:
-            self._loop.call_soon(told, self.last_error or self._closed())
-        else:
-            self._waiting.append(told)
+        self._submit("exchange", exchange, told, changes)
 
-    def pending(self, exchange: Exchange) -> None:
-        """Queue an exchange in flight; a later `submit_then` with its `uid` makes the row final."""
-        with contextlib.suppress(*UNSTORABLE):
-            self._put(self._encoder.row("pending", loose_row(exchange)))
+    def pending(self, exchange: Exchange, told: Told | None = None) -> None:
+        """Queue an exchange in flight; a later `submit_then` with its `uid` makes the row final. `told`: as there."""
+        if told is not None:
+            self._submit("opened", exchange, told, NO_CHANGES)
+        else:
+            with contextlib.suppress(*UNSTORABLE):
+                self._put(self._encoder.row("pending", loose_row(exchange)))
 
     def connection(self, connection: Connection) -> None:
         """Queue what became of a connection."""
@@ -209,6 +204,17 @@ class StoreApart:
             raise pickle.loads(problem)  # noqa: S301 - from our own child
         self.recovered += recovered
         self._open = True
+
+    def _submit(self, kind: str, exchange: Exchange, told: Told, changes: Mapping[str, Any]) -> None:
+        try:
+            self._put(self._encoder.row(kind, loose_row(exchange, changes)))
+        except UNSTORABLE as exc:
+            self._loop.call_soon(told, StoreError(f"this exchange cannot be stored: {fault(exc)}"))
+            return
+        if not self._open:
+            self._loop.call_soon(told, self.last_error or self._closed())
+        else:
+            self._waiting.append(told)
 
     def _put(self, data: bytes) -> None:
         if not self._open:

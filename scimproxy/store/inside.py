@@ -48,9 +48,9 @@ class StoreInside:
         """Queue an exchange; `told` is called in the loop."""
         self._store.submit_then(exchange, lambda problem: self._ended(told, problem), changes)
 
-    def pending(self, exchange: Exchange) -> None:
+    def pending(self, exchange: Exchange, told: Told | None = None) -> None:
         """Queue an exchange in flight."""
-        self._store.pending(exchange)
+        self._store.pending(exchange, None if told is None else lambda problem: self._ended(told, problem))
 
     def connection(self, connection: Connection) -> None:
         """Queue what became of a connection."""

@@ -130,6 +130,8 @@ class _Pipe:
             self._waiting.append(Item(kind, self._decoder.row(told[0]), _Committed(self)))
         elif kind == "pending":
             self._waiting.append(Item(kind, self._decoder.row(told[0]), None))
+        elif kind == "opened":  # one in flight whose recorder waits for it
+            self._waiting.append(Item("pending", self._decoder.row(told[0]), _Committed(self)))
         elif kind == "value":
             self._waiting.append(Item(told[0], pickle.loads(told[1]), None))  # noqa: S301 - from our own parent
         elif kind == "call":

@@ -11,6 +11,7 @@ import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from scimproxy.errors import StoreError
 from scimproxy.store.rows import from_iso, to_iso
 from scimproxy.suite.results import AssertionResult, ScriptResult, StepResult, SuiteResult, VariableResult
 
@@ -67,6 +68,8 @@ def _save(conn: sqlite3.Connection, run_id: int, result: SuiteResult) -> None:
 
 
 def _add(conn: sqlite3.Connection, run_id: int, step: StepResult) -> int:
+    if conn.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
+        raise StoreError(f"there is no run {run_id}", hint="it was deleted while it went on")
     number = conn.execute(
         "INSERT INTO steps (run_id, number, step_type, result, note, method, url, status_code, response_time_ms,"
         " response_size_bytes, errors, not_supported, duration_s, started_at, exchange_id)"

@@ -142,9 +142,9 @@ class Store:
         """
         return self.submit(exchange).result()
 
-    def pending(self, exchange: Exchange) -> None:
-        """Queue an exchange in flight; a later `submit` with its `uid` makes the row final."""
-        self._put_exchange("pending", exchange, None)
+    def pending(self, exchange: Exchange, told: Told | None = None) -> None:
+        """Queue an exchange in flight; a later `submit` with its `uid` makes the row final. `told`: as above."""
+        self._put_exchange("pending", exchange, None if told is None else _Teller(told))
 
     def connection(self, connection: Connection) -> None:
         """Queue what became of a connection."""

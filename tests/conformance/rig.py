@@ -221,6 +221,12 @@ class Recording:
         self.pendings.append(exchange)
         self._later()
 
+    async def opened(self, exchange: Exchange) -> None:
+        if self.error is not None:
+            raise self.error
+        self.pendings.append(exchange)
+        await self._tell()
+
     def connection(self, connection: Connection) -> None:
         self.connections.append(connection)
         self._later()
