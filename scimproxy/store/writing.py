@@ -12,7 +12,7 @@ import logging
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -139,8 +139,12 @@ class Writer:
         self._checkpoints = Checkpoints(path)
 
     @classmethod
-    def open(cls, path: Path, *, durable: bool, create: bool, process: str | None = None) -> Writer:
+    def open(
+        cls, path: Path, *, durable: bool, create: bool, process: str | None = None, runs: Iterable[int] = ()
+    ) -> Writer:
         """Open a database for recording; make it, bring its schema up to date, mark what a crash left in flight.
+
+        `runs` are those to go on with.
 
         Raises:
             StoreError: or a child: the file or its folder cannot be used.
@@ -149,6 +153,8 @@ class Writer:
         try:
             with translated(path):
                 writer._recover()
+                for run_id in runs:
+                    writer._adopt_run(run_id)
         except BaseException:
             writer.conn.close()
             raise
@@ -208,14 +214,6 @@ class Writer:
         if run_id in self.runs:
             self.runs.remove(run_id)
 
-    def adopt_run(self, run_id: int) -> None:
-        """Go on with a run that another writer of the same process began, and with what it left in flight."""
-        self.runs.append(run_id)
-        found = self.conn.execute(
-            "SELECT uid, id FROM exchanges WHERE run_id = ? AND state = 'pending'", (run_id,)
-        ).fetchall()
-        self._pending.update({(run_id, uid): number for uid, number in found})
-
     def annotate(self, exchange_id: int, note: str | None, tags: tuple[str, ...]) -> None:
         """Set a person's note and tags on an exchange."""
         cursor = self.conn.execute(
@@ -227,8 +225,8 @@ class Writer:
 
     # --- groups ---
 
-    def write_group(self, batch: list[Item]) -> None:
-        """Write items together; each is answered."""
+    def write_group(self, batch: list[Item]) -> bool:
+        """Write items together; each is answered. Return whether the database could be written at all."""
         try:
             self._write(batch)
         except (sqlite3.Error, StoreError, *UNSTORABLE) as exc:
@@ -236,16 +234,21 @@ class Writer:
             if isinstance(exc, sqlite3.Error) and (getattr(exc, "sqlite_errorcode", 0) & 0xFF) in _WHOLE:
                 self.last_error = translate(exc, self.path)
                 refuse(batch, self.last_error)
-            elif len(batch) > 1:
+                return False
+            if len(batch) > 1:
                 # Somebody's value fits no column: each for itself, so that only that one fails.
-                for item in batch:
-                    self.write_group([item])
+                for at, item in enumerate(batch, 1):
+                    if not self.write_group([item]):  # locked or full by now: it would be waited for with each
+                        assert self.last_error is not None
+                        refuse(batch[at:], self.last_error)
+                        return False
             elif isinstance(exc, StoreError):
                 refuse(batch, exc)
             else:
                 reason = fault(exc)
                 _log.warning("%s cannot be stored: %s", batch[0].kind, reason)
                 refuse(batch, StoreError(f"this {batch[0].kind} cannot be stored: {reason}"))
+        return True
 
     def _write(self, batch: list[Item]) -> None:
         """Write a group in one transaction, then tell everybody."""
@@ -443,6 +446,15 @@ class Writer:
                 (run_id,),
             )
         self.conn.execute("COMMIT")
+
+    def _adopt_run(self, run_id: int) -> None:
+        """Go on with a run that another writer of the same process began, and with what it left in flight."""
+        self._run_of(run_id)
+        self.runs.append(run_id)
+        found = self.conn.execute(
+            "SELECT uid, id FROM exchanges WHERE run_id = ? AND state = 'pending'", (run_id,)
+        ).fetchall()
+        self._pending.update({(run_id, uid): number for uid, number in found})
 
     def _abort(self, ids: list[int]) -> int:
         self.conn.executemany(
