@@ -523,3 +523,21 @@ def test_what_lies_in_the_folder_is_not_imported(tmp_path: Path) -> None:
         text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "None\n", "")
+
+
+async def test_who_wants_to_end_at_once_waits_a_moment_only(tmp_path: Path) -> None:
+    store = await StoreApart.open(tmp_path / "a.db")
+    await store.start_run(factories.run())
+    process, sock = store._process, store._sock
+    assert process is not None
+    assert sock is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0)
+    store.hurry()
+    for _ in range(apart_module._HURRIED - 1):
+        store._look(sock)
+    assert process.poll() is None
+    store._look(sock)
+    await closing
+    assert process.poll() == -signal.SIGKILL

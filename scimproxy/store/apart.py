@@ -40,12 +40,16 @@ _PIECE = 16_384
 """Bytes read at once: answers are short, and a large buffer is mapped and unmapped by the kernel each time."""
 _AGAIN_S = 0.5
 """So long after the end of a writing process the next one is started."""
+_PATIENCE_S = 5.0
+"""So long a run's beginning or end waits for another process to be started; exchanges do not wait for one."""
 _LOOK_S = 1.0
 """So often the writer is looked at. Its time is counted in looks: none pass while we are stopped ourselves."""
 _SLOW = 10
 """So many looks without an answer, and nothing more is taken: clients are refused before their server is asked."""
 _STUCK = 30
-"""So many, and the writer is ended. Waiting for another process's lock, even thrice when it closes, is shorter."""
+"""So many, and the writer is ended. Waiting for another process's lock, even twice when it closes, is shorter."""
+_HURRIED = 3
+"""So many where somebody wants to end at once."""
 _AT_ONCE = 256 * 1024
 """So many bytes are put together for one call of the kernel."""
 _MOST_HELD = 64 * 1024 * 1024
@@ -80,6 +84,7 @@ class StoreApart:
         self._out: deque[bytes | memoryview] = deque()
         self._held = 0  # bytes in there
         self._silent = 0  # looks since the writer's last answer
+        self._stuck = _STUCK
         self._waiting: deque[Told] = deque()
         self._ends = Ends(self._loop)
         self._calls: dict[int, asyncio.Future[Any]] = {}
@@ -186,6 +191,10 @@ class StoreApart:
     def on_commit(self, callback: Callable[[int], None]) -> None:
         """Call back with the newest `seq` after commits that gave one."""
         self._callbacks.append(callback)
+
+    def hurry(self) -> None:
+        """Wait no longer than a moment for a writer that does not answer: somebody wants to end at once."""
+        self._stuck = _HURRIED
 
     async def close(self) -> None:
         """Write everything queued, close the database and end the process. Safe to call twice.
@@ -309,7 +318,7 @@ class StoreApart:
                 f"the process that writes the database {self.path} does not answer",
                 hint="look at its disk; if it goes on like this it is ended, and another one started",
             )
-        if self._silent >= _STUCK and self._process is not None:
+        if self._silent >= self._stuck and self._process is not None:
             _log.warning("the process that writes the database does not answer, and is ended")
             self._process.kill()
 
@@ -329,6 +338,8 @@ class StoreApart:
                 self._sock.shutdown(socket.SHUT_WR)
 
     async def _call(self, name: str, *values: Any) -> Any:  # noqa: ANN401 - as the call has it
+        if not self._open and self._again is not None and not self._closing:
+            await asyncio.wait({self._again}, timeout=_PATIENCE_S)
         if not self._open:
             raise self.last_error or self._closed()
         self._numbers += 1
@@ -374,7 +385,8 @@ class StoreApart:
         code = process.wait()  # its descriptors are closed: it has ended, or is just about to
         why = f"the process that writes the database {_ended(code)}"
         if self._hello is not None and not self._hello.done():
-            self._hello.set_result((pickled(StoreError(why, hint="its message stands above")), 0))
+            hint = "its message stands above" if code >= 0 else "try again"
+            self._hello.set_result((pickled(StoreError(why, hint=hint)), 0))
         elif was_open and not self._closing:  # else it never began to write, and whoever starts it goes on
             self.last_error = StoreError(why, hint="another one is being started")
             _log.info("%s; another one is started", why)

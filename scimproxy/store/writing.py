@@ -410,11 +410,14 @@ class Writer:
             self.last_error = None
 
     def _finish(self, rest: list[Item], *, orderly: bool) -> None:
-        """Before closing: write what came in while stopping, mark what is still in flight, derive for a moment."""
-        if rest:
-            self.write_group(rest)
-        if self.sharing.changed:
-            self.write_group([Item("call", self.sharing.update, Future())])
+        """Before closing: write what came in while stopping, mark what is still in flight, derive for a moment.
+
+        A database that is locked is waited for once; what is left then, the next start finds and marks.
+        """
+        if rest and not self.write_group(rest):
+            return
+        if self.sharing.changed and not self.write_group([Item("call", self.sharing.update, Future())]):
+            return
         if not orderly:
             return
         if self._pending:
