@@ -21,6 +21,7 @@ import pytest
 
 from scimproxy.errors import StoreBusy, StoreCorrupt, StoreError
 from scimproxy.exchange import Connection, Exchange, Headers, TunnelEvent
+from scimproxy.proxy.native import new_event_loop
 from scimproxy.store import Reader, StoreApart
 from scimproxy.store import apart as apart_module
 from scimproxy.store.wire import frame
@@ -541,3 +542,18 @@ async def test_who_wants_to_end_at_once_waits_a_moment_only(tmp_path: Path) -> N
     store._look(sock)
     await closing
     assert process.poll() == -signal.SIGKILL
+
+
+def test_all_of_it_in_the_loop_that_recordings_run_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A uvloop where there is one; the other tests have asyncio's own loop."""
+    cases = (
+        test_the_death_of_the_writer_is_survived,
+        test_a_writer_that_cannot_be_started_again_is_tried_until_it_can,
+        test_what_waits_for_a_stuck_writer_is_bounded,
+        test_a_writer_that_dies_right_after_its_hello_is_no_writer,
+    )
+    for number, case in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with asyncio.Runner(loop_factory=new_event_loop) as runner, monkeypatch.context() as patch:
+            runner.run(case(folder, patch))
