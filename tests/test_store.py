@@ -801,3 +801,21 @@ def test_a_lock_in_the_middle_of_a_spoiled_group_is_waited_for_once(
     assert "cannot be stored" in str(answers[1].exception())
     assert all(isinstance(answer.exception(), StoreBusy) for answer in answers[2:])
     writer.conn.close()
+
+
+def test_nothing_is_stored_for_a_run_that_somebody_took_away(tmp_path: Path) -> None:
+    """SQLite looks up no references in the writer's connection, so the writer does."""
+    with Store.open(tmp_path / "a.db") as store:
+        store.start_run(run())
+        store.add(exchange())
+        with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as conn, conn:
+            conn.execute("DELETE FROM exchanges")
+            conn.execute("DELETE FROM runs")
+        with pytest.raises(StoreError, match="there is no run 1"):
+            store.add(exchange())
+        store.tunnel_event(TunnelEvent(at=T0, state="up", run_id=1))
+        store.tunnel_event(TunnelEvent(at=T0, state="up"))
+        store.flush()
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as conn:
+        assert conn.execute("SELECT count(*) FROM exchanges").fetchone() == (0,)
+        assert conn.execute("SELECT count(*) FROM tunnel_events").fetchone() == (0,)

@@ -309,15 +309,16 @@ class Writer:
         return seq
 
     def _run_of(self, run_id: int | None) -> int:
-        if run_id is not None:
-            if run_id not in self._known_runs:
-                if self.conn.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
-                    raise StoreError(f"there is no run {run_id}", hint="`scimproxy runs` lists them")
-                self._known_runs.add(run_id)
-            return run_id
-        if not self.runs:
-            raise StoreError("the exchange names no run, and none was started")
-        return self.runs[-1]
+        """Return the run that an item belongs to; it exists, though SQLite looks up no references here."""
+        if run_id is None:
+            if not self.runs:
+                raise StoreError("the exchange names no run, and none was started")
+            run_id = self.runs[-1]
+        if run_id not in self._known_runs:
+            if self.conn.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
+                raise StoreError(f"there is no run {run_id}", hint="`scimproxy runs` lists them")
+            self._known_runs.add(run_id)
+        return run_id
 
     def _note_connection(self, connection: Connection) -> bool:
         """Collect the change of a connection; return whether it ended, so that it is worth writing at once."""
@@ -330,7 +331,7 @@ class Writer:
         return connection.closed_at is not None
 
     def _insert_event(self, event: TunnelEvent) -> None:
-        run_id = event.run_id if event.run_id is not None or not self.runs else self.runs[-1]
+        run_id = self._run_of(event.run_id) if event.run_id is not None or self.runs else None
         self.conn.execute(
             "INSERT INTO tunnel_events (run_id, at, state, url, message) VALUES (?, ?, ?, ?, ?)",
             (run_id, to_iso(event.at), event.state, event.url, event.message),
