@@ -203,10 +203,18 @@ async def record(options: RecordOptions, tell: Callable[[Event], None], stop: St
     store = await opening
     # Signals are heard until everything is written: one in between asks again, and ends nothing.
     with stop.on_signals():
+        hurrying = asyncio.create_task(_hurry(stop, store))
         try:
             return await _Recording(options, tell, stop, store, make).run()
         finally:
             await store.close()
+            hurrying.cancel()
+
+
+async def _hurry(stop: Stop, store: StoreApart | StoreInside) -> None:
+    """Tell the store where somebody wants to end at once."""
+    await stop.at_once.wait()
+    store.hurry()
 
 
 async def _open_store(options: RecordOptions) -> StoreApart | StoreInside:

@@ -29,6 +29,7 @@ class Hidden:
 
     def __init__(self, secret: str) -> None:
         self._mark = fingerprint(secret)
+        self._secret = secret
         self._plain = secret.encode()
         # In a target and in fields each character may be percent-coded.
         coded = "".join(f"(?:{re.escape(one)}|%{ord(one):02x}|%{ord(one):02X})" for one in secret)
@@ -74,6 +75,8 @@ class Hidden:
 
     def out_of_text(self, text: str) -> str:
         """Return a text without the secret."""
+        if self._secret not in text and "%" not in text:  # nearly always; the pattern is twenty times slower
+            return text
         return self._anyhow.sub(self._mark, text)
 
     def _maybe(self, text: str | None) -> str | None:

@@ -217,12 +217,12 @@ class Recorder:
         error = self._store.last_error
         if (error is None) != (self._told is None):
             self._told = error
-            if error is None:
+            if self._on_trouble is not None:
+                self._on_trouble(error)  # which tells a person: once is enough
+            elif error is None:
                 _log.info("recording works again")
             else:
                 _log.warning("recording fails: %s", error)
-            if self._on_trouble is not None:
-                self._on_trouble(error)
         return error
 
     def _clean(self, exchange: Exchange) -> Exchange:

@@ -145,8 +145,10 @@ class Keep:
 
 _WINDOW = 262_144
 _OVERLAP = 64
-_QUOTED = re.compile(r'(?:token|secret|key|pwd)[_-]*"')
-"""In lower case: what a member's name ends with that is one of the lists, passwords apart."""
+_QUOTED = re.compile(
+    r"""(?:token|secret|key|pwd)(?:\s*[.\[]|(?:[^a-z0-9"\\]|\\.)*+(?:"|\\?\Z))""", re.DOTALL
+)  # fmt: skip
+"""In a plain text: what a member's name (blanks may follow) or a path ends with, or goes on with behind a window."""
 
 
 def mentions(data: bytes) -> bool:
@@ -160,7 +162,7 @@ def _named_and_token(data: bytes) -> tuple[bool, bool]:
     for at in range(0, len(data), _WINDOW) if len(data) > _WINDOW else (0,):
         text = (data if len(data) <= _WINDOW else data[max(0, at - _OVERLAP) : at + _WINDOW]).decode("latin-1")
         token = token or JWT_BEGIN in text
-        lowered = text.lower()
+        lowered = text.lower().replace("_", "").replace("-", "")  # as `plain_name` does
         named = (
             named
             or "passw" in lowered

@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from scimproxy import secret_bodies
 from scimproxy.exchange import fingerprint
 from scimproxy.secret_bodies import (
     SECRET_MEMBERS,
@@ -279,3 +282,70 @@ def test_a_vague_word_and_a_sure_one() -> None:
     assert keep.words == set()
     keep.take(Keep({"x": "y"}))
     assert keep.found == {fingerprint("a"): "a", "x": "y"} and keep.words == set()
+
+
+_WORDS = ("token", "secret", "key", "pwd", "password", "passwd", "api_key", "accessToken", "Secret-Key", "pass_word")
+_GLUE = (
+    '"',
+    "'",
+    " ",
+    "_",
+    "-",
+    ".",
+    ":",
+    "\\",
+    "\\t",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "\u00a0",
+    "\u2003",
+    "\x1c",
+    "é",
+    "日",
+)
+_pieces = st.lists(
+    st.one_of(st.sampled_from([*_WORDS, *(word.upper() for word in _WORDS)]), st.sampled_from([*_GLUE, "\n", "A"]))
+).map("".join)
+
+
+@given(
+    st.one_of(
+        _pieces,
+        st.tuples(_pieces, _pieces).map(lambda pair: f'{{"{pair[0]}": "{pair[1]}"}}'),
+        st.tuples(_pieces, _pieces).map(lambda pair: f'{{"op": "add", "path": "{pair[0]}", "value": "{pair[1]}"}}'),
+        st.tuples(_pieces, _pieces).map(lambda pair: f"<{pair[0]}>{pair[1]}</x>"),
+    ),
+    st.sampled_from(["utf-8", "utf-16", "latin-1"]),
+    st.booleans(),
+)
+def test_what_would_be_changed_is_hinted_at(text: str, codec: str, cut: bool) -> None:
+    data = text.encode(codec, "replace")
+    if edited(data, Keep({}), cut=cut) != data:
+        assert suspicious(data, cut=cut)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"secret ": "x"}',
+        '{"pass_word": "x"}',
+        '{"api_key\\t": "x"}',
+        '{"apikey\u2003": "x"}',
+        '{"op": "add", "path": "clientSecret.value", "value": "x"}',
+        '{"op": "add", "path": "token [0]", "value": "x"}',
+    ],
+)
+def test_names_that_end_in_blanks_or_go_on(body: str) -> None:
+    assert suspicious(body.encode())
+    assert edited(body.encode(), Keep({})) != body.encode()
+
+
+@pytest.mark.parametrize("before", range(0, 90, 7))
+def test_names_on_the_border_of_two_windows(before: int) -> None:
+    at = secret_bodies._WINDOW - before
+    assert suspicious(b'{"a": "' + b"x" * (at - 7) + b'", "token": "y"}')
+    assert suspicious(b'{"a": "' + b"x" * (at - 7) + b'", "token' + b" " * 100 + b'": "y"}')
+    assert not suspicious(b'{"a": "' + b"x" * (at - 7) + b'", "tok": "y"}')

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,8 +40,9 @@ from scimproxy.exchange import (
 )
 from scimproxy.store import Reader, Store
 from scimproxy.store import connecting as connecting_module
-from scimproxy.store.rows import from_iso, to_iso
+from scimproxy.store.rows import from_iso, loose_row, to_iso
 from scimproxy.store.schema import SCHEMA_VERSION
+from scimproxy.store.writing import Item, Writer
 
 ROOT = Path(__file__).parent.parent
 
@@ -770,3 +771,51 @@ def test_a_request_survives_whatever_its_bytes(db: Path) -> None:
         store.start_run(run())
         got = reader.exchange(store.add(exchange(request=odd)))
         assert got is not None and got.request == odd
+
+
+def test_a_lock_in_the_middle_of_a_spoiled_group_is_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer.open(tmp_path / "a.db", durable=False, create=True)
+    writer.write_group([Item("call", lambda: writer.start_run(run()), Future())])
+    answers: list[Future[int]] = [Future() for _ in range(10)]
+    notes = ["fine", "bad \ud800", *["fine"] * 8]
+    group = [
+        Item("exchange", loose_row(exchange(note=note)), answer) for note, answer in zip(notes, answers, strict=True)
+    ]
+    tries: list[int] = []
+    write = writer._write
+
+    def write_but_soon_locked(batch: list[Item]) -> None:
+        tries.append(len(batch))
+        if len(tries) > 3:
+            locked = sqlite3.OperationalError("database is locked")
+            locked.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise locked
+        write(batch)
+
+    monkeypatch.setattr(writer, "_write", write_but_soon_locked)
+    assert not writer.write_group(group)
+    assert tries == [10, 1, 1, 1]
+    assert answers[0].result() == 1
+    assert "cannot be stored" in str(answers[1].exception())
+    assert all(isinstance(answer.exception(), StoreBusy) for answer in answers[2:])
+    writer.conn.close()
+
+
+def test_nothing_is_stored_for_a_run_that_somebody_took_away(tmp_path: Path) -> None:
+    """SQLite looks up no references in the writer's connection, so the writer does."""
+    with Store.open(tmp_path / "a.db") as store:
+        store.start_run(run())
+        store.add(exchange())
+        with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as conn, conn:
+            conn.execute("DELETE FROM exchanges")
+            conn.execute("DELETE FROM runs")
+        with pytest.raises(StoreError, match="there is no run 1"):
+            store.add(exchange())
+        store.tunnel_event(TunnelEvent(at=T0, state="up", run_id=1))
+        store.tunnel_event(TunnelEvent(at=T0, state="up"))
+        store.flush()
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as conn:
+        assert conn.execute("SELECT count(*) FROM exchanges").fetchone() == (0,)
+        assert conn.execute("SELECT count(*) FROM tunnel_events").fetchone() == (0,)

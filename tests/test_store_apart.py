@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import factories
 import pytest
 
-from scimproxy.errors import StoreCorrupt, StoreError
-from scimproxy.exchange import Connection, Exchange, TunnelEvent
+from scimproxy.errors import StoreBusy, StoreCorrupt, StoreError
+from scimproxy.exchange import Connection, Exchange, Headers, TunnelEvent
+from scimproxy.proxy.native import new_event_loop
 from scimproxy.store import Reader, StoreApart
 from scimproxy.store import apart as apart_module
+from scimproxy.store.wire import frame
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors are handed to a child only on POSIX systems")
 
@@ -103,7 +108,7 @@ async def test_one_bad_item_fails_alone(tmp_path: Path) -> None:
     results = await asyncio.gather(*(record(store, one) for one in given), return_exceptions=True)
     assert all(isinstance(result, StoreError) for result in results[::2]), results
     assert results[1::2] == [None] * len(bad)
-    assert store.last_error is None
+    assert trouble(store) is None
     await store.close()
 
 
@@ -113,6 +118,16 @@ async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreCorrupt) as told:
         await StoreApart.open(path)
     assert told.value.hint is not None
+
+
+def trouble(store: StoreApart) -> StoreError | None:
+    return store.last_error
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the loop turn until something is so; the test's own time limit ends what never is."""
+    while not holds():  # noqa: ASYNC110 - what is waited for has no event of its own
+        await asyncio.sleep(0.001)
 
 
 def writer_of(store: StoreApart) -> int:
@@ -132,12 +147,12 @@ async def test_the_death_of_the_writer_is_survived(tmp_path: Path, monkeypatch: 
     waiting = asyncio.create_task(record(store, factories.exchange()))
     await asyncio.sleep(0)
     os.kill(pid, signal.SIGKILL)
-    with pytest.raises(StoreError, match="process that writes the database ended"):
+    with pytest.raises(StoreError, match="the process that writes the database was ended by SIGKILL"):
         await waiting
-    assert store.last_error is not None
+    assert trouble(store) is not None
     assert store._again is not None
     await store._again  # another one was started
-    assert store.last_error is None
+    assert trouble(store) is None
     assert writer_of(store) != pid
     await record(store, factories.exchange())
     await record(store, factories.exchange(uid="c9.1"))  # makes the row of before final
@@ -209,3 +224,336 @@ async def test_a_terminals_signals_pass_the_writer_by(tmp_path: Path) -> None:
     assert os.getpgid(pid) != os.getpgid(0)
     assert writer_of(store) == pid
     await store.close()
+
+
+async def test_what_comes_while_another_writer_starts_is_refused_and_spoils_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart_module, "_AGAIN_S", 0.01)
+    store = await StoreApart.open(tmp_path / "a.db")
+    run = await store.start_run(factories.run())
+    shared = Headers([("X-Shared", "by all")])
+    os.kill(writer_of(store), signal.SIGKILL)
+    await store._gone.wait()
+    again = store._again
+    assert again is not None
+    refused = 0
+    await until(lambda: store._hello is not None)
+    while not again.done():  # the encoder is the new writer's already
+        with contextlib.suppress(StoreError):
+            await record(store, factories.exchange(upstream_request_headers=shared))
+            break
+        refused += 1
+        store.pending(factories.exchange(uid="c1.1", state="pending", upstream_request_headers=shared))
+        await asyncio.sleep(0)
+    assert refused > 0
+    await again
+    pid = writer_of(store)
+    await record(store, factories.exchange(upstream_request_headers=shared))
+    assert writer_of(store) == pid
+    await store.finish_run(run.id or 0, ended_at=9.0)
+    await store.close()
+    with Reader.open(tmp_path / "a.db") as reader:
+        found = reader.exchange(1)
+    assert found is not None
+    assert found.upstream_request_headers == shared
+
+
+async def test_a_writer_that_cannot_be_started_again_is_tried_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart_module, "_AGAIN_S", 0.01)
+    store = await StoreApart.open(tmp_path / "a.db")
+    await store.start_run(factories.run())
+    real = apart_module._child
+    tries: list[int] = []
+
+    def no_child() -> object:
+        tries.append(1)
+        if len(tries) == 3:
+            monkeypatch.setattr(apart_module, "_child", real)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(apart_module, "_child", no_child)
+    os.kill(writer_of(store), signal.SIGKILL)
+    await store._gone.wait()
+    assert store._again is not None
+    assert not store._again.done()
+    while len(tries) < 3:
+        assert trouble(store) is not None
+        await asyncio.sleep(0.001)
+    await store._again
+    assert trouble(store) is None
+    await record(store, factories.exchange())
+    await store.close()
+
+
+async def test_closing_while_none_can_be_started_comes_to_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart_module, "_AGAIN_S", 0.0)
+    store = await StoreApart.open(tmp_path / "a.db")
+    tried = asyncio.Event()
+
+    def no_child() -> object:
+        tried.set()
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(apart_module, "_child", no_child)
+    os.kill(writer_of(store), signal.SIGKILL)
+    await tried.wait()
+    await store.close()
+    assert store._process is None
+    with pytest.raises(StoreError, match="cannot be started"):
+        await record(store, factories.exchange())
+
+
+async def test_a_database_that_was_taken_away_is_not_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart_module, "_AGAIN_S", 0.0)
+    store = await StoreApart.open(tmp_path / "a.db")
+    await store.start_run(factories.run())
+    os.kill(writer_of(store), signal.SIGKILL)
+    await store._gone.wait()
+    (tmp_path / "a.db").rename(tmp_path / "elsewhere.db")
+    await until(lambda: "there is no database" in str(trouble(store)))
+    other = await StoreApart.open(tmp_path / "a.db")  # another database in its place has no such run
+    await until(lambda: "there is no run 1" in str(trouble(store)))
+    await store.close()
+    await other.close()
+
+
+async def test_a_writer_that_dies_right_after_its_hello_is_no_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer and its end come in one turn of the loop, before whoever waits for the answer goes on."""
+    real = apart_module._child
+
+    def short_lived() -> tuple[subprocess.Popen[bytes], socket.socket]:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            theirs.sendall(frame((None, 0)))
+        return subprocess.Popen([sys.executable, "-c", ""]), ours
+
+    def readable(store: StoreApart) -> None:
+        read(store)
+        if store._sock is not None:
+            read(store)
+
+    read = StoreApart._readable
+    monkeypatch.setattr(StoreApart, "_readable", readable)
+    monkeypatch.setattr(apart_module, "_child", short_lived)
+    with pytest.raises(StoreError, match="ended as soon as it had begun"):
+        await StoreApart.open(tmp_path / "a.db")
+    monkeypatch.setattr(apart_module, "_child", real)
+    monkeypatch.setattr(StoreApart, "_readable", read)
+    await (await StoreApart.open(tmp_path / "a.db")).close()
+
+
+def raised_in_the_loop() -> list[object]:
+    raised: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
+    return raised
+
+
+async def test_closing_while_another_writer_opens_leaves_no_fault_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart_module, "_AGAIN_S", 0.0)
+    raised = raised_in_the_loop()
+    store = await StoreApart.open(tmp_path / "a.db")
+    await store.start_run(factories.run())
+    os.kill(writer_of(store), signal.SIGKILL)
+    await store._gone.wait()
+    await until(lambda: store._hello is not None)
+    process = store._process
+    assert process is not None
+    await store.close()
+    assert process.poll() == 0
+    assert raised == []
+
+
+async def test_a_cancelled_start_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    real = apart_module._child
+
+    def child() -> tuple[subprocess.Popen[bytes], socket.socket]:
+        process, sock = real()
+        started.append(process)
+        return process, sock
+
+    monkeypatch.setattr(apart_module, "_child", child)
+    opening = asyncio.create_task(StoreApart.open(tmp_path / "a.db"))
+    await until(lambda: bool(started))
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert started[0].poll() == 0
+
+
+async def test_a_stuck_writer_is_told_then_ended_and_followed_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart_module, "_AGAIN_S", 0.0)
+    store = await StoreApart.open(tmp_path / "a.db")
+    run = await store.start_run(factories.run())
+    assert store._sock is not None
+    for _ in range(apart_module._STUCK + 1):  # nothing is waited for
+        store._look(store._sock)
+    assert trouble(store) is None
+    pid = writer_of(store)
+    os.kill(pid, signal.SIGSTOP)
+    waiting = asyncio.create_task(record(store, factories.exchange()))
+    await asyncio.sleep(0)
+    for _ in range(apart_module._SLOW):
+        store._look(store._sock)
+    assert isinstance(trouble(store), StoreBusy)
+    assert "does not answer" in str(trouble(store))
+    for _ in range(apart_module._STUCK - apart_module._SLOW):
+        store._look(store._sock)
+    with pytest.raises(StoreError):
+        await waiting
+    assert store._again is not None
+    await store._again
+    assert writer_of(store) != pid
+    await record(store, factories.exchange())
+    await store.finish_run(run.id or 0, ended_at=9.0)
+    await store.close()
+
+
+async def test_a_slow_writer_that_answers_again_is_forgiven(tmp_path: Path) -> None:
+    store = await StoreApart.open(tmp_path / "a.db")
+    await store.start_run(factories.run())
+    pid = writer_of(store)
+    os.kill(pid, signal.SIGSTOP)
+    waiting = asyncio.create_task(record(store, factories.exchange()))
+    await asyncio.sleep(0)
+    assert store._sock is not None
+    for _ in range(apart_module._SLOW):
+        store._look(store._sock)
+    assert trouble(store) is not None
+    os.kill(pid, signal.SIGCONT)
+    await waiting
+    assert trouble(store) is None
+    await store.close()
+
+
+async def test_closing_with_a_stuck_writer_comes_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart_module, "_LOOK_S", 0.001)
+    store = await StoreApart.open(tmp_path / "a.db")
+    await store.start_run(factories.run())
+    process = store._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    waiting = asyncio.create_task(record(store, factories.exchange()))
+    await asyncio.sleep(0)
+    await store.close()
+    with pytest.raises(StoreError, match="SIGKILL"):
+        await waiting
+    assert process.poll() == -signal.SIGKILL
+
+
+async def test_what_waits_for_a_stuck_writer_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that hang up leave their exchanges behind; others come."""
+    monkeypatch.setattr(apart_module, "_MOST_HELD", 2_000_000)
+    store = await StoreApart.open(tmp_path / "a.db")
+    run = await store.start_run(factories.run())
+    pid = writer_of(store)
+    os.kill(pid, signal.SIGSTOP)
+    told: list[BaseException | None] = []
+    big = factories.exchange("POST", body={"fill": "x" * 100_000})
+    connection = Connection(uid="c7", side="client", peer_host="127.0.0.1")
+    for _ in range(100):
+        store.submit_then(big, told.append)
+        store.pending(big)
+        store.connection(connection)
+        await asyncio.sleep(0)
+    assert store._held < 2_300_000
+    assert isinstance(trouble(store), StoreBusy)  # new requests are refused before the server is asked
+    refused = [problem for problem in told if isinstance(problem, StoreBusy)]
+    assert 0 < len(refused) == len(told) < 100
+    os.kill(pid, signal.SIGCONT)
+    await store.flush()
+    assert trouble(store) is None
+    assert store._held == 0
+    assert len(told) == 100
+    assert told.count(None) == 100 - len(refused)
+    await store.finish_run(run.id or 0, ended_at=9.0)
+    await store.close()
+
+
+async def test_so_is_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart_module, "_MOST_WAITING", 5)
+    store = await StoreApart.open(tmp_path / "a.db")
+    await store.start_run(factories.run())
+    results = await asyncio.gather(*(record(store, factories.exchange()) for _ in range(20)), return_exceptions=True)
+    assert results[:5] == [None] * 5
+    assert isinstance(results[-1], StoreBusy)
+    await record(store, factories.exchange())
+    assert trouble(store) is None
+    await store.close()
+
+
+_SHADOWED = """
+import asyncio
+import factories
+from scimproxy.store import StoreApart
+async def main():
+    store = await StoreApart.open(sys.argv[1])
+    await store.start_run(factories.run())
+    done = asyncio.get_running_loop().create_future()
+    store.submit_then(factories.exchange(), done.set_result)
+    print(await done)
+    await store.close()
+asyncio.run(main())
+"""
+
+
+def test_what_lies_in_the_folder_is_not_imported(tmp_path: Path) -> None:
+    """Neither modules of the standard library's names nor another scimproxy, there or in a site-packages behind."""
+    root = Path(__file__).parent.parent
+    for name in ("sqlite3", "pickle", "marshal", "logging", "scimproxy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(99)\n")
+    program = f"import sys; sys.path[:0] = [{str(root)!r}]; sys.path.append({str(root / 'tests')!r})\n{_SHADOWED}"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, str(tmp_path / "a.db")],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "None\n", "")
+
+
+async def test_who_wants_to_end_at_once_waits_a_moment_only(tmp_path: Path) -> None:
+    store = await StoreApart.open(tmp_path / "a.db")
+    await store.start_run(factories.run())
+    process, sock = store._process, store._sock
+    assert process is not None
+    assert sock is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0)
+    store.hurry()
+    for _ in range(apart_module._HURRIED - 1):
+        store._look(sock)
+    assert process.poll() is None
+    store._look(sock)
+    await closing
+    assert process.poll() == -signal.SIGKILL
+
+
+def test_all_of_it_in_the_loop_that_recordings_run_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A uvloop where there is one; the other tests have asyncio's own loop."""
+    cases = (
+        test_the_death_of_the_writer_is_survived,
+        test_a_writer_that_cannot_be_started_again_is_tried_until_it_can,
+        test_what_waits_for_a_stuck_writer_is_bounded,
+        test_a_writer_that_dies_right_after_its_hello_is_no_writer,
+    )
+    for number, case in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with asyncio.Runner(loop_factory=new_event_loop) as runner, monkeypatch.context() as patch:
+            runner.run(case(folder, patch))

@@ -3,8 +3,8 @@
 One rule: nothing waits here. What is queued in one turn of the loop goes out together, and the writer takes all that
 has come while it was busy, so that a busy recorder pays for neither locks nor threads, and SQLite never holds up its
 traffic. When the writing process dies, what was not answered fails, another one is started, and it goes on with the
-same run. Everything is called in the event loop that `open` ran in.
-Place in the flow: Recorder -> here -> [socket] -> serving.
+same run. One that does not answer for long is ended, so that nothing waits for ever and what waits is bounded.
+Everything is called in the event loop that `open` ran in. Place in the flow: Recorder -> here -> [socket] -> serving.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scimproxy.errors import StoreError
+from scimproxy.errors import StoreBusy, StoreError
 from scimproxy.exchange import Connection, Exchange, Run, TunnelEvent
 from scimproxy.store.ends import Ends, Told
 from scimproxy.store.process import this_process
@@ -40,6 +40,25 @@ _PIECE = 16_384
 """Bytes read at once: answers are short, and a large buffer is mapped and unmapped by the kernel each time."""
 _AGAIN_S = 0.5
 """So long after the end of a writing process the next one is started."""
+_PATIENCE_S = 5.0
+"""So long a run's beginning or end waits for another process to be started; exchanges do not wait for one."""
+_LOOK_S = 1.0
+"""So often the writer is looked at. Its time is counted in looks: none pass while we are stopped ourselves."""
+_SLOW = 10
+"""So many looks without an answer, and nothing more is taken: clients are refused before their server is asked."""
+_STUCK = 30
+"""So many, and the writer is ended. Waiting for another process's lock, even twice when it closes, is shorter."""
+_HURRIED = 3
+"""So many where somebody wants to end at once."""
+_AT_ONCE = 256 * 1024
+"""So many bytes are put together for one call of the kernel."""
+_MOST_HELD = 64 * 1024 * 1024
+"""So many bytes may wait to be sent: clients that hang up leave their exchanges here, however slow the writer is."""
+_MOST_WAITING = 10_000
+"""So many exchanges may wait for their commit; what an engine keeps of each is more than what travels."""
+
+_BEGIN = "import sys; sys.path[:] = sys.argv[2:]; from scimproxy.store.serving import main; main()"
+"""The child imports from where we did: neither what lies around in its folder nor another scimproxy."""
 
 
 class StoreApart:
@@ -61,13 +80,17 @@ class StoreApart:
         self._flushing = False
         self._frames = Frames()
         self._encoder = Encoder()
-        self._out: list[bytes | memoryview] = []
+        self._out: deque[bytes | memoryview] = deque()
+        self._held = 0  # bytes in there
+        self._silent = 0  # looks since the writer's last answer
+        self._stuck = _STUCK
         self._waiting: deque[Told] = deque()
         self._ends = Ends(self._loop)
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._numbers = 0
         self._hello: asyncio.Future[tuple[bytes | None, int]] | None = None
         self._gone = asyncio.Event()
+        self._gone.set()
         self._callbacks: list[Callable[[int], None]] = []
         self._newest = 0
         self._runs: list[int] = []
@@ -82,7 +105,11 @@ class StoreApart:
             StoreError: or a child: the file or its folder cannot be used, or the process cannot be started.
         """
         store = cls(Path(path), durable=durable)
-        await store._start()
+        try:
+            await store._start()
+        except asyncio.CancelledError:
+            await store.close()
+            raise
         return store
 
     # --- what travels: queued in order ---
@@ -98,13 +125,15 @@ class StoreApart:
         """Queue an exchange in flight; a later `submit_then` with its `uid` makes the row final. `told`: as there."""
         if told is not None:
             self._submit("opened", exchange, told, NO_CHANGES)
-        else:
+        # What an encoder was asked has to be sent: the other end knows the same of what is shared.
+        elif self._open and not self._is_full():
             with contextlib.suppress(*UNSTORABLE):
                 self._put(self._encoder.row("pending", loose_row(exchange)))
 
     def connection(self, connection: Connection) -> None:
         """Queue what became of a connection."""
-        self._put(frame([("value", "connection", pickled(connection))]))
+        if not self._is_full():
+            self._put(frame([("value", "connection", pickled(connection))]))
 
     def tunnel_event(self, event: TunnelEvent) -> None:
         """Queue a change of the tunnel's state; without a `run_id` it belongs to the newest run."""
@@ -155,8 +184,15 @@ class StoreApart:
         """Call back with the newest `seq` after commits that gave one."""
         self._callbacks.append(callback)
 
+    def hurry(self) -> None:
+        """Wait no longer than a moment for a writer that does not answer: somebody wants to end at once."""
+        self._stuck = _HURRIED
+
     async def close(self) -> None:
-        """Write everything queued, close the database and end the process. Safe to call twice."""
+        """Write everything queued, close the database and end the process. Safe to call twice.
+
+        A process that does not come to an end is ended; what is not written then was answered to nobody.
+        """
         self._closing = True
         if self._again is not None:
             self._again.cancel()
@@ -170,56 +206,50 @@ class StoreApart:
     # --- the process ---
 
     async def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._gone.clear()
-        package = str(Path(__file__).parent.parent.parent)
-        search = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
-            # In a session of its own, so that a terminal's signals end the recorder in order and not its writer.
-            self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program; its end is seen by its socket
-                [sys.executable, "-P", "-m", "scimproxy.store.serving", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(search)},
-            )
+            self._process, ours = _child()
         except OSError as exc:
-            ours.close()
-            self._gone.set()
             raise StoreError(f"the process that writes the database cannot be started: {exc.strerror}") from exc
-        finally:
-            theirs.close()
+        self._gone.clear()
         self._hello = self._loop.create_future()
         self._frames = Frames()
         self._encoder = Encoder()
+        self._silent = 0
         ours.setblocking(False)  # noqa: FBT003 - socket's own method
         self._sock = ours
         self._loop.add_reader(ours, self._readable)
-        await self._loop.sock_sendall(ours, frame((str(self.path), self._durable, True, this_process())))
+        self._loop.call_later(_LOOK_S, self._look, ours)
+        # Where we had a run, a database that is gone is not to be made anew behind everybody's back.
+        told = (str(self.path), self._durable, not self._runs, this_process(), self._runs)
+        with contextlib.suppress(OSError):  # it has ended already, and its socket tells
+            await self._loop.sock_sendall(ours, frame(told))
         problem, recovered = await self._hello
-        self._hello = None
         if problem is not None:
             await self._gone.wait()
             raise pickle.loads(problem)  # noqa: S301 - from our own child
+        if self._sock is not ours:  # it died between its hello and now
+            raise StoreError("the process that writes the database ended as soon as it had begun")
+        self._hello = None
         self.recovered += recovered
         self._open = True
 
     def _submit(self, kind: str, exchange: Exchange, told: Told, changes: Mapping[str, Any]) -> None:
+        if not self._open or self._is_full():
+            self._loop.call_soon(told, self.last_error or self._closed())
+            return
         try:
-            self._put(self._encoder.row(kind, loose_row(exchange, changes)))
+            data = self._encoder.row(kind, loose_row(exchange, changes))
         except UNSTORABLE as exc:
             self._loop.call_soon(told, StoreError(f"this exchange cannot be stored: {fault(exc)}"))
             return
-        if not self._open:
-            self._loop.call_soon(told, self.last_error or self._closed())
-        else:
-            self._waiting.append(told)
+        self._waiting.append(told)
+        self._put(data)
 
     def _put(self, data: bytes) -> None:
         if not self._open:
             return
         self._out.append(data)
+        self._held += len(data)
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
@@ -227,21 +257,71 @@ class StoreApart:
     def _flush(self) -> None:
         """Send what is queued, as much as the socket takes."""
         self._flushing = False
-        sock = self._sock
-        if sock is None or not self._out:
+        sock, out = self._sock, self._out
+        if sock is None:
             return
-        data = b"".join(self._out) if len(self._out) > 1 else self._out[0]
-        try:
-            sent = sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:  # the process is gone: `_lost` settles what it left
-            self._out.clear()
+        while out:
+            data = out.popleft() if len(out) == 1 else self._piece()
+            try:
+                sent = sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:  # the process is gone: `_lost` settles what it left
+                self._drop()
+                return
+            self._held -= sent
+            if sent < len(data):
+                out.appendleft(memoryview(data)[sent:])
+                self._flushing = True
+                self._loop.add_writer(sock, self._writable)
+                return
+
+    def _piece(self) -> bytes | memoryview:
+        """Return what is sent next: small frames together, a large one as it is, for a queue may be long."""
+        out = self._out
+        pieces = [out.popleft()]
+        size = len(pieces[0])
+        while out and size < _AT_ONCE:
+            size += len(out[0])
+            pieces.append(out.popleft())
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _drop(self) -> None:
+        self._out.clear()
+        self._held = 0
+
+    def _is_full(self) -> bool:
+        """Whether so much waits that nothing more is taken; then it is told, and ends with the next answers."""
+        if self._held <= _MOST_HELD and len(self._waiting) <= _MOST_WAITING:
+            return False
+        self.last_error = self.last_error or self._behind()
+        return True
+
+    def _behind(self) -> StoreBusy:
+        waiting = f"{len(self._waiting)} exchanges wait for it"
+        return StoreBusy(
+            f"the process that writes the database {self.path} is too slow, {waiting}",
+            hint="look at what else keeps that disk busy; recording goes on by itself",
+        )
+
+    def _look(self, sock: socket.socket) -> None:
+        """See whether the writer still answers; called once a second while this is its socket."""
+        if self._sock is not sock:
             return
-        self._out = [memoryview(data)[sent:]] if sent < len(data) else []
-        if self._out:
-            self._flushing = True
-            self._loop.add_writer(sock, self._writable)
+        self._loop.call_later(_LOOK_S, self._look, sock)
+        opening = self._hello is not None  # which may take long: an old schema is brought up to date
+        if not (self._closing or ((self._waiting or self._calls) and not opening)):
+            self._silent = 0
+            return
+        self._silent += 1
+        if self._silent >= _SLOW and not self._closing:
+            self.last_error = self.last_error or StoreBusy(
+                f"the process that writes the database {self.path} does not answer",
+                hint="look at its disk; if it goes on like this it is ended, and another one started",
+            )
+        if self._silent >= self._stuck and self._process is not None:
+            _log.warning("the process that writes the database does not answer, and is ended")
+            self._process.kill()
 
     def _writable(self) -> None:
         assert self._sock is not None
@@ -255,9 +335,12 @@ class StoreApart:
         if self._out:
             self._loop.call_later(0.01, self._put_end)
         elif self._sock is not None:
-            self._sock.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # it has ended
+                self._sock.shutdown(socket.SHUT_WR)
 
     async def _call(self, name: str, *values: Any) -> Any:  # noqa: ANN401 - as the call has it
+        if not self._open and self._again is not None and not self._closing:
+            await asyncio.wait({self._again}, timeout=_PATIENCE_S)
         if not self._open:
             raise self.last_error or self._closed()
         self._numbers += 1
@@ -284,10 +367,10 @@ class StoreApart:
             self._lost()
             return
         for message in self._frames.feed(data):
-            if self._hello is not None:
-                self._hello.set_result(message)
-            else:
+            if self._hello is None:
                 self._take(*message)
+            elif not self._hello.done():  # else whoever waited for it was cancelled, to close
+                self._hello.set_result(message)
 
     def _lost(self) -> None:
         """Settle what the process left behind: an orderly end after `close`, or its death."""
@@ -295,19 +378,23 @@ class StoreApart:
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
         self._sock.close()
+        was_open = self._open
         self._sock, self._open = None, False
-        self._out.clear()
+        self._drop()
         process, self._process = self._process, None
         assert process is not None
         code = process.wait()  # its descriptors are closed: it has ended, or is just about to
-        why = f"the process that writes the database ended (code {code})"
+        why = f"the process that writes the database {_ended(code)}"
         if self._hello is not None and not self._hello.done():
-            self._hello.set_result((pickled(StoreError(why, hint="its message stands above")), 0))
-        elif self._hello is None and not self._closing:
+            hint = "its message stands above" if code >= 0 else "try again"
+            self._hello.set_result((pickled(StoreError(why, hint=hint)), 0))
+        elif was_open and not self._closing:  # else it never began to write, and whoever starts it goes on
             self.last_error = StoreError(why, hint="another one is being started")
-            _log.warning("%s; another one is started", why)
+            _log.info("%s; another one is started", why)
             self._again = self._loop.create_task(self._restart())
-        problem = self.last_error or self._closed()
+        elif self._closing and code:
+            _log.warning("%s before it had closed the database; nothing that was answered is lost", why)
+        problem = self.last_error or (StoreError(why) if code else self._closed())
         while self._waiting:
             self._ends.add(self._waiting.popleft(), problem)
         calls, self._calls = self._calls, {}
@@ -318,18 +405,16 @@ class StoreApart:
         self._ends.tell()
 
     async def _restart(self) -> None:
-        """Start another process and go on with the runs of this recorder."""
+        """Start another process, which goes on with the runs of this recorder."""
         while True:
             await asyncio.sleep(_AGAIN_S)
             try:
                 await self._start()
             except StoreError as exc:
                 self.last_error = exc
-                continue
-            for number in self._runs:
-                await self._call("adopt_run", number)
-            self.last_error = None
-            return
+            else:
+                self.last_error = None
+                return
 
     # --- answers ---
 
@@ -340,6 +425,7 @@ class StoreApart:
         newest: int,
         error: bytes | None,
     ) -> None:
+        self._silent = 0
         self.last_error = None if error is None else pickle.loads(error)  # noqa: S301 - from our own child
         waiting, ends = self._waiting, self._ends
         for outcome in itertools.repeat(None, outcomes) if isinstance(outcomes, int) else outcomes:
@@ -358,3 +444,32 @@ class StoreApart:
             for callback in self._callbacks:
                 callback(newest)
         ends.tell()
+
+
+def _child() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a writing process; return it and the socket that leads to it."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            # In a session of its own, so that a terminal's signals end the recorder in order and not its writer.
+            process = subprocess.Popen(  # noqa: S603 - our own program; its end is seen by its socket
+                [sys.executable, "-P", "-c", _BEGIN, str(theirs.fileno()), *map(str, sys.path)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            raise
+    return process, ours
+
+
+def _ended(code: int) -> str:
+    """Say how a process ended."""
+    if code >= 0:
+        return f"ended (code {code})"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"

@@ -27,10 +27,9 @@ class Ends:
 
     def tell(self) -> None:
         """Tell all of them."""
-        try:
-            while self._waiting:
-                told, problem = self._waiting.popleft()
+        while self._waiting:
+            told, problem = self._waiting.popleft()
+            try:
                 told(problem)
-        finally:
-            if self._waiting:
-                self._loop.call_soon(self.tell)
+            except Exception as exc:  # noqa: BLE001 - a fault of who is told; the loop logs it
+                self._loop.call_exception_handler({"message": "telling the end of a write", "exception": exc})

@@ -84,6 +84,9 @@ class StoreInside:
         """Call back in the loop with the newest `seq` after commits that gave one."""
         self._store.on_commit(lambda newest: self._tell(callback, newest))
 
+    def hurry(self) -> None:
+        """Nothing can be hurried here: a thread cannot be ended."""
+
     async def close(self) -> None:
         """Write everything queued, and close the database."""
         await asyncio.to_thread(self._store.close)

@@ -3,7 +3,7 @@
 One rule: it lives for one recorder. The end of the socket is the wish to stop, whatever made it: what came before is
 written, then it ends. Where the recorder died, what it left in flight is for the next start to find and to tell.
 Signals of a terminal are the recorder's business and pass it by. So it can neither be left behind nor end early.
-Started by apart.py as `python -m scimproxy.store.serving DESCRIPTOR`.
+Started by apart.py, which gives the descriptor and where to import from.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from scimproxy.errors import StoreError
 from scimproxy.store.wire import Decoder, Frames, frame, pickled
 from scimproxy.store.writing import GROUP, Item, Writer
 
-__all__ = ["serve"]
+__all__ = ["main", "serve"]
 
 _PIECE = 1024 * 1024
 
@@ -82,7 +82,7 @@ class _Pipe:
         self._waiting: list[Item] = []
         self._ended = False
         self._orderly = False  # the recorder said that it ends; else it died
-        self._told: tuple[int, bool] = (0, False)
+        self._told: tuple[int, StoreError | None] = (0, None)
         self._newest = 0
         self.outcomes: list[bytes | None] = []
         self._replies: list[tuple[int, bytes | None]] = []
@@ -91,7 +91,6 @@ class _Pipe:
             "update_run": writer.update_run,
             "finish_run": writer.finish_run,
             "delete_run": writer.delete_run,
-            "adopt_run": writer.adopt_run,
             "flush": writer.sharing.update,
         }
         writer.callbacks.append(self._committed)
@@ -149,7 +148,7 @@ class _Pipe:
     def _answer(self) -> None:
         """Send what was answered since the last time, and whether the database can be written."""
         error = self._writer.last_error
-        state = (self._newest, error is not None)
+        state = (self._newest, error)
         if not self.outcomes and not self._replies and state == self._told:
             return
         self._told = state
@@ -162,14 +161,21 @@ class _Pipe:
             self._sock.sendall(message)
 
 
-def serve(sock: socket.socket, path: Path, *, durable: bool, create: bool, process: str) -> None:
-    """Open the database, say whether that went well, and write what comes until the socket ends."""
+def serve(
+    sock: socket.socket, path: Path, *, durable: bool, create: bool, process: str, runs: Iterable[int] = ()
+) -> None:
+    """Open the database, say whether that went well, and write what comes until the socket ends.
+
+    `runs` are those that another writer of the same process began; this one goes on with them.
+    """
     try:
-        writer = Writer.open(path, durable=durable, create=create, process=process)
+        writer = Writer.open(path, durable=durable, create=create, process=process, runs=runs)
     except StoreError as exc:
-        sock.sendall(frame((pickled(exc), 0)))
+        with contextlib.suppress(OSError):  # the recorder is gone
+            sock.sendall(frame((pickled(exc), 0)))
         return
-    sock.sendall(frame((None, writer.recovered)))
+    with contextlib.suppress(OSError):  # as above; the writer is closed in order
+        sock.sendall(frame((None, writer.recovered)))
     writer.work(_Pipe(sock, writer))
 
 
@@ -181,10 +187,6 @@ def main() -> None:
         sock.settimeout(None)
         frames = Frames()
         while data := sock.recv(_PIECE):
-            for path, durable, create, process in frames.feed(data):
-                serve(sock, Path(path), durable=durable, create=create, process=process)
+            for path, durable, create, process, runs in frames.feed(data):
+                serve(sock, Path(path), durable=durable, create=create, process=process, runs=runs)
                 return
-
-
-if __name__ == "__main__":
-    main()

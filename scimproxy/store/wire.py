@@ -44,16 +44,18 @@ class Frames:
         buffer = self._buffer
         buffer += data
         at = 0
-        while len(buffer) - at >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(buffer, at)
-            end = at + _LENGTH.size + length
-            if len(buffer) < end:
-                break
-            with memoryview(buffer) as view, view[at + _LENGTH.size : end] as whole:
-                value = marshal.loads(whole)  # noqa: S302 - from our own other end
-            at = end
-            yield value
-        del buffer[:at]
+        try:
+            while len(buffer) - at >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(buffer, at)
+                end = at + _LENGTH.size + length
+                if len(buffer) < end:
+                    break
+                with memoryview(buffer) as view, view[at + _LENGTH.size : end] as whole:
+                    value = marshal.loads(whole)  # noqa: S302 - from our own other end
+                at = end
+                yield value
+        finally:  # also where who takes them raises: no value is given twice
+            del buffer[:at]
 
 
 class Encoder:

@@ -12,7 +12,7 @@ import logging
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -139,8 +139,12 @@ class Writer:
         self._checkpoints = Checkpoints(path)
 
     @classmethod
-    def open(cls, path: Path, *, durable: bool, create: bool, process: str | None = None) -> Writer:
+    def open(
+        cls, path: Path, *, durable: bool, create: bool, process: str | None = None, runs: Iterable[int] = ()
+    ) -> Writer:
         """Open a database for recording; make it, bring its schema up to date, mark what a crash left in flight.
+
+        `runs` are those to go on with.
 
         Raises:
             StoreError: or a child: the file or its folder cannot be used.
@@ -149,6 +153,8 @@ class Writer:
         try:
             with translated(path):
                 writer._recover()
+                for run_id in runs:
+                    writer._adopt_run(run_id)
         except BaseException:
             writer.conn.close()
             raise
@@ -208,14 +214,6 @@ class Writer:
         if run_id in self.runs:
             self.runs.remove(run_id)
 
-    def adopt_run(self, run_id: int) -> None:
-        """Go on with a run that another writer of the same process began, and with what it left in flight."""
-        self.runs.append(run_id)
-        found = self.conn.execute(
-            "SELECT uid, id FROM exchanges WHERE run_id = ? AND state = 'pending'", (run_id,)
-        ).fetchall()
-        self._pending.update({(run_id, uid): number for uid, number in found})
-
     def annotate(self, exchange_id: int, note: str | None, tags: tuple[str, ...]) -> None:
         """Set a person's note and tags on an exchange."""
         cursor = self.conn.execute(
@@ -227,8 +225,8 @@ class Writer:
 
     # --- groups ---
 
-    def write_group(self, batch: list[Item]) -> None:
-        """Write items together; each is answered."""
+    def write_group(self, batch: list[Item]) -> bool:
+        """Write items together; each is answered. Return whether the database could be written at all."""
         try:
             self._write(batch)
         except (sqlite3.Error, StoreError, *UNSTORABLE) as exc:
@@ -236,16 +234,21 @@ class Writer:
             if isinstance(exc, sqlite3.Error) and (getattr(exc, "sqlite_errorcode", 0) & 0xFF) in _WHOLE:
                 self.last_error = translate(exc, self.path)
                 refuse(batch, self.last_error)
-            elif len(batch) > 1:
+                return False
+            if len(batch) > 1:
                 # Somebody's value fits no column: each for itself, so that only that one fails.
-                for item in batch:
-                    self.write_group([item])
+                for at, item in enumerate(batch, 1):
+                    if not self.write_group([item]):  # locked or full by now: it would be waited for with each
+                        assert self.last_error is not None
+                        refuse(batch[at:], self.last_error)
+                        return False
             elif isinstance(exc, StoreError):
                 refuse(batch, exc)
             else:
                 reason = fault(exc)
                 _log.warning("%s cannot be stored: %s", batch[0].kind, reason)
                 refuse(batch, StoreError(f"this {batch[0].kind} cannot be stored: {reason}"))
+        return True
 
     def _write(self, batch: list[Item]) -> None:
         """Write a group in one transaction, then tell everybody."""
@@ -306,15 +309,16 @@ class Writer:
         return seq
 
     def _run_of(self, run_id: int | None) -> int:
-        if run_id is not None:
-            if run_id not in self._known_runs:
-                if self.conn.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
-                    raise StoreError(f"there is no run {run_id}", hint="`scimproxy runs` lists them")
-                self._known_runs.add(run_id)
-            return run_id
-        if not self.runs:
-            raise StoreError("the exchange names no run, and none was started")
-        return self.runs[-1]
+        """Return the run that an item belongs to; it exists, though SQLite looks up no references here."""
+        if run_id is None:
+            if not self.runs:
+                raise StoreError("the exchange names no run, and none was started")
+            run_id = self.runs[-1]
+        if run_id not in self._known_runs:
+            if self.conn.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
+                raise StoreError(f"there is no run {run_id}", hint="`scimproxy runs` lists them")
+            self._known_runs.add(run_id)
+        return run_id
 
     def _note_connection(self, connection: Connection) -> bool:
         """Collect the change of a connection; return whether it ended, so that it is worth writing at once."""
@@ -327,7 +331,7 @@ class Writer:
         return connection.closed_at is not None
 
     def _insert_event(self, event: TunnelEvent) -> None:
-        run_id = event.run_id if event.run_id is not None or not self.runs else self.runs[-1]
+        run_id = self._run_of(event.run_id) if event.run_id is not None or self.runs else None
         self.conn.execute(
             "INSERT INTO tunnel_events (run_id, at, state, url, message) VALUES (?, ?, ?, ?, ?)",
             (run_id, to_iso(event.at), event.state, event.url, event.message),
@@ -407,11 +411,14 @@ class Writer:
             self.last_error = None
 
     def _finish(self, rest: list[Item], *, orderly: bool) -> None:
-        """Before closing: write what came in while stopping, mark what is still in flight, derive for a moment."""
-        if rest:
-            self.write_group(rest)
-        if self.sharing.changed:
-            self.write_group([Item("call", self.sharing.update, Future())])
+        """Before closing: write what came in while stopping, mark what is still in flight, derive for a moment.
+
+        A database that is locked is waited for once; what is left then, the next start finds and marks.
+        """
+        if rest and not self.write_group(rest):
+            return
+        if self.sharing.changed and not self.write_group([Item("call", self.sharing.update, Future())]):
+            return
         if not orderly:
             return
         if self._pending:
@@ -443,6 +450,15 @@ class Writer:
                 (run_id,),
             )
         self.conn.execute("COMMIT")
+
+    def _adopt_run(self, run_id: int) -> None:
+        """Go on with a run that another writer of the same process began, and with what it left in flight."""
+        self._run_of(run_id)
+        self.runs.append(run_id)
+        found = self.conn.execute(
+            "SELECT uid, id FROM exchanges WHERE run_id = ? AND state = 'pending'", (run_id,)
+        ).fetchall()
+        self._pending.update({(run_id, uid): number for uid, number in found})
 
     def _abort(self, ids: list[int]) -> int:
         self.conn.executemany(

@@ -1,8 +1,13 @@
-"""`kill -9` under load: every response that a client received is in the database, and the next start says what it found."""
+"""`kill -9` under load, of the recorder and of the process that writes for it: every response that a client received is
+in the database, and the next start says what it found.
+"""
 
 from __future__ import annotations
 
+import os
 import random
+import re
+import signal
 import socket
 import sqlite3
 import threading
@@ -18,6 +23,7 @@ from scimproxy.store import Reader
 
 ROUNDS = 50
 CLIENTS = 8
+WRITERS = 20
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -110,6 +116,80 @@ def test_nothing_a_client_received_is_lost(upstream: int, tmp_path: Path) -> Non
                 stored.add(name)
     missing = set(received) - stored
     assert not missing, f"{len(missing)} of {len(received)} received responses are not in the database"
+
+
+def persistent(
+    port: int, name: str, received: list[str], answered: threading.Semaphore, stop: threading.Event
+) -> None:
+    """Ask one thing after the other until told to stop, whatever comes; note what was answered with 200."""
+    number = 0
+    while not stop.is_set():
+        with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), 10)) as sock:
+            stream = sock.makefile("rb")
+            while not stop.is_set():
+                number += 1
+                wanted = f"{name}-{number}"
+                sock.sendall(f"GET /scim/v2/Users/{wanted} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                head = b"".join(iter(stream.readline, b"\r\n"))
+                length = re.search(rb"(?i)\ncontent-length: (\d+)", head)
+                if length is None:
+                    return
+                body = stream.read(int(length[1]))
+                if head.startswith(b"HTTP/1.1 200 "):
+                    assert wanted.encode() in body
+                    received.append(wanted)
+                    answered.release()
+                else:
+                    assert head.startswith(b"HTTP/1.1 507 "), head
+
+
+def writer_of(process: int) -> int | None:
+    """Return the only child of a recorder, where it has one at the moment."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
+    return int(children[0]) if children else None
+
+
+@pytest.mark.slow
+@pytest.mark.serial
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the writing process is found in /proc")
+def test_nothing_a_client_received_is_lost_when_the_writing_process_is_killed(upstream: int, tmp_path: Path) -> None:
+    chance = random.Random(20261124)
+    db = tmp_path / "r.db"
+    received: list[str] = []
+    answered, stop = threading.Semaphore(0), threading.Event()
+    proxy = Proxy(f"http://127.0.0.1:{upstream}/scim/v2", db)
+    threads = [
+        threading.Thread(target=persistent, args=(proxy.port, str(n), received, answered, stop), daemon=True)
+        for n in range(CLIENTS)
+    ]
+    for thread in threads:
+        thread.start()
+    for _ in range(WRITERS):
+        while answered.acquire(blocking=False):  # what came before the last kill
+            pass
+        assert all(answered.acquire(timeout=30) for _ in range(4 * CLIENTS)), "recording does not go on"
+        threading.Event().wait(chance.uniform(0, 0.1))  # as above
+        pid = writer_of(proxy.process.pid)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert proxy.stop() == 0
+    with closing(sqlite3.connect(db)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    with Reader.open(db) as reader:
+        stored = {
+            reader.exchange(row.id).request.path.rpartition("/")[2]
+            for row in reader.exchanges(limit=1_000_000)
+            if row.status_code == 200
+        }
+    missing = set(received) - stored
+    assert not missing, f"{len(missing)} of {len(received)} received responses are not in the database"
+    assert len(received) >= WRITERS * CLIENTS * 4
 
 
 @pytest.mark.slow
