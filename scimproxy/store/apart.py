@@ -37,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 _PIECE = 16_384
 """Bytes read at once: answers are short, and a large buffer is mapped and unmapped by the kernel each time."""
+_TOGETHER = 262_144
+"""At most so many bytes are copied to be sent together; it is about what a socket takes at once."""
 _AGAIN_S = 0.5
 """So long after the end of a writing process the next one is started."""
 
@@ -61,7 +63,7 @@ class StoreApart:
         self._flushing = False
         self._frames = Frames()
         self._encoder = Encoder()
-        self._out: list[bytes | memoryview] = []
+        self._out: deque[bytes | memoryview] = deque()
         self._waiting: deque[Told] = deque()
         self._ends = Ends(self._loop)
         self._calls: dict[int, asyncio.Future[Any]] = {}
@@ -93,7 +95,7 @@ class StoreApart:
         `changes` are fields that are stored in place of the exchange's own.
         """
         try:
-            self._put(self._encoder.row("exchange", loose_row(exchange, changes)))
+            self._put(*self._encoder.row("exchange", loose_row(exchange, changes)))
         except UNSTORABLE as exc:
             self._loop.call_soon(told, StoreError(f"this exchange cannot be stored: {fault(exc)}"))
             return
@@ -105,7 +107,7 @@ class StoreApart:
     def pending(self, exchange: Exchange) -> None:
         """Queue an exchange in flight; a later `submit_then` with its `uid` makes the row final."""
         with contextlib.suppress(*UNSTORABLE):
-            self._put(self._encoder.row("pending", loose_row(exchange)))
+            self._put(*self._encoder.row("pending", loose_row(exchange)))
 
     def connection(self, connection: Connection) -> None:
         """Queue what became of a connection."""
@@ -210,10 +212,10 @@ class StoreApart:
         self.recovered += recovered
         self._open, self._busy = True, False
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, *data: bytes) -> None:
         if not self._open:
             return
-        self._out.append(data)
+        self._out += data
         if not self._busy:
             self._flush()
         elif not self._flushing:
@@ -227,18 +229,32 @@ class StoreApart:
         if sock is None or not self._out:
             return
         self._busy = True
-        data = b"".join(self._out) if len(self._out) > 1 else self._out[0]
-        try:
-            sent = sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:  # the process is gone: `_lost` settles what it left
-            self._out.clear()
-            return
-        self._out = [memoryview(data)[sent:]] if sent < len(data) else []
-        if self._out:
-            self._flushing = True
-            self._loop.add_writer(sock, self._writable)
+        while self._out:
+            data = self._gathered()
+            try:
+                sent = sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:  # the process is gone: `_lost` settles what it left
+                self._out.clear()
+                return
+            if sent < len(data):
+                self._out.appendleft(memoryview(data)[sent:])
+                self._flushing = True
+                self._loop.add_writer(sock, self._writable)
+                return
+
+    def _gathered(self) -> bytes | memoryview:
+        """Take what is next to be sent: a big content by itself, small things together."""
+        out = self._out
+        first = out.popleft()
+        if not out or len(first) + len(out[0]) > _TOGETHER:
+            return first
+        gathered, size = [first], len(first)
+        while out and size + len(out[0]) <= _TOGETHER:
+            size += len(out[0])
+            gathered.append(out.popleft())
+        return b"".join(gathered)
 
     def _writable(self) -> None:
         assert self._sock is not None
