@@ -86,7 +86,7 @@ TABLE: dict[str, Row] = {
     # ---- edge: one outside thing each
     "scimproxy.suite.script": Row(ours=("errors",)),
     "scimproxy.suite.script_worker": Row(theirs=("quickjs",)),
-    "scimproxy.store": Row(ours=(*PURE_ROOMS, "store"), theirs=("sqlite_utils",)),
+    "scimproxy.store": Row(ours=(*PURE_ROOMS, "memory", "store"), theirs=("sqlite_utils",)),
     "scimproxy.proxy": Row(),
     "scimproxy.proxy.engine": Row(ours=("exchange", "errors")),
     "scimproxy.proxy.tap": Row(ours=("exchange", "secret_bodies"), pure=True),
@@ -126,10 +126,11 @@ TABLE: dict[str, Row] = {
     # ---- wiring
     "scimproxy.suite_run": Row(ours=(*PURE_ROOMS, "app", "client", "store", "suite")),
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact")),
+    "scimproxy.memory": Row(),
     "scimproxy.outlet": Row(),
     "scimproxy.probe": Row(ours=("proxy.engine",)),
     "scimproxy.doctor": Row(ours=("errors", "probe", "proxy.engine", "store")),
-    "scimproxy.app": Row(ours=(*PURE_ROOMS, "store", "proxy", "outlet", "probe", "recorder", "demo")),
+    "scimproxy.app": Row(ours=(*PURE_ROOMS, "store", "proxy", "memory", "outlet", "probe", "recorder", "demo")),
     # ---- faces
     "scimproxy.cli": Row(
         ours=(

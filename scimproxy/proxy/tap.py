@@ -22,7 +22,7 @@ _AT_ONCE = 256 * 1024
 """So much of a body is hashed as it comes: waking a thread for it would cost more."""
 _BEHIND = 256 * 1024
 """So many bytes wait before the thread is asked."""
-_MOST_BEHIND = 2 * 1024 * 1024
+_MOST_BEHIND = 1024 * 1024
 """When more bytes than this wait, the one who feeds hashes them."""
 
 

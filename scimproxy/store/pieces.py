@@ -12,13 +12,16 @@ import zlib
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 
-__all__ = ["COMPRESSED", "PIECE", "compress", "fill", "moment", "pieces", "read"]
+__all__ = ["COMPRESSED", "PIECE", "compress", "fill", "lean", "moment", "pieces", "read"]
 
 COMPRESSED = "zlib"
 """What contents.encoding says of compressed data."""
 
 PIECE = 512 * 1024
 """A content of more bytes is big; it is read and written in pieces of this size."""
+
+_LEAN = -1000
+"""In KiB, as SQLite has it."""
 
 _COMPRESS_FROM = 4096
 """Contents of at least so many bytes are compressed, where that saves a tenth.
@@ -49,6 +52,17 @@ def moment(conn: sqlite3.Connection) -> Iterator[None]:
             conn.rollback()  # nothing was written
 
 
+@contextlib.contextmanager
+def lean(conn: sqlite3.Connection) -> Iterator[None]:
+    """Let SQLite keep few pages inside the block: those of a big content are not needed again."""
+    (usual,) = conn.execute("PRAGMA cache_size").fetchone()
+    conn.execute(f"PRAGMA cache_size = {_LEAN}")
+    try:
+        yield
+    finally:
+        conn.execute(f"PRAGMA cache_size = {usual}")
+
+
 def fill(conn: sqlite3.Connection, number: int, parts: Iterable[bytes | memoryview]) -> None:
     """Write the data of a row of contents, which holds as many zeros (zeroblob) already."""
     with conn.blobopen("contents", "data", number) as blob:
@@ -63,10 +77,14 @@ def read(conn: sqlite3.Connection, number: int, *, encoding: str | None, most: i
             return blob.read() if most is None else blob.read(most)
         inflater = zlib.decompressobj()
         data = BytesIO()
-        while part := blob.read(PIECE if most is None else min(PIECE, most)):
-            data.write(inflater.decompress(part) if most is None else inflater.decompress(part, most - data.tell()))
-            if most is not None and data.tell() >= most:
-                break
+        while part := blob.read(PIECE):
+            while part and (most is None or data.tell() < most):
+                data.write(inflater.decompress(part, PIECE))
+                part = inflater.unconsumed_tail
+        if most is None or data.tell() < most:
+            data.write(inflater.flush())
+        if most is not None:
+            data.truncate(most)
         return data.getvalue()
 
 
