@@ -25,6 +25,8 @@ _BEHIND = 256 * 1024
 _MOST_BEHIND = 1024 * 1024
 """When more bytes than this wait, the one who feeds hashes them."""
 
+_RESERVED = 64 * 1024 * 1024
+
 
 class Tap:
     """Takes the pieces of a body as they pass: keeps at most `limit` bytes, but size and hash of all.
@@ -75,7 +77,8 @@ class _Many:
 
     def __init__(self, limit: int) -> None:
         self._hash = hashlib.sha256()
-        self._kept = BytesIO()
+        # Memory that is not touched costs nothing: there is no need to grow, and to be copied while growing.
+        self._kept = BytesIO(bytes(limit) if limit <= _RESERVED else b"")
         self._look = Look()
         self._room = limit
         self._fed = self._done = 0
@@ -109,10 +112,12 @@ class _Many:
                 self._done += len(piece)
 
     def kept(self, most: int | None) -> bytes:
-        if most is not None:
+        size = self._kept.tell()
+        if most is not None and most < size:
             with self._kept.getbuffer() as view:
                 return bytes(view[:most])
         self.catch_up()
+        self._kept.truncate(size)
         data = self._kept.getvalue()  # no copy: the buffer itself, unless more is written
         self._look.remember(data)
         return data

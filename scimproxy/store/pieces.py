@@ -72,7 +72,7 @@ def fill(conn: sqlite3.Connection, number: int, parts: Iterable[bytes | memoryvi
 
 def read(conn: sqlite3.Connection, number: int, *, encoding: str | None, most: int | None = None) -> bytes:
     """Return the data of a row of contents, at most so many bytes of it, decompressed; inside a `moment`."""
-    with conn.blobopen("contents", "data", number, readonly=True) as blob:
+    with lean(conn), conn.blobopen("contents", "data", number, readonly=True) as blob:
         if encoding != COMPRESSED:
             return blob.read() if most is None else blob.read(most)
         inflater = zlib.decompressobj()
@@ -95,13 +95,16 @@ def compress(conn: sqlite3.Connection, number: int) -> None:
     ).fetchone()
     if encoding is not None or size < _COMPRESS_FROM or not sha256:
         return
-    deflater = zlib.compressobj(_COMPRESS_LEVEL)
-    small: list[bytes] = []
-    with conn.blobopen("contents", "data", number, readonly=True) as blob:
-        while part := blob.read(PIECE):
-            small.append(deflater.compress(part))
-    small.append(deflater.flush())
-    total = sum(map(len, small))
-    if total < 0.9 * size:
-        conn.execute("UPDATE contents SET encoding = ?, data = zeroblob(?) WHERE id = ?", (COMPRESSED, total, number))
-        fill(conn, number, small)
+    with lean(conn) if size > PIECE else contextlib.nullcontext():
+        deflater = zlib.compressobj(_COMPRESS_LEVEL)
+        small: list[bytes] = []
+        with conn.blobopen("contents", "data", number, readonly=True) as blob:
+            while part := blob.read(PIECE):
+                small.append(deflater.compress(part))
+        small.append(deflater.flush())
+        total = sum(map(len, small))
+        if total < 0.9 * size:
+            conn.execute(
+                "UPDATE contents SET encoding = ?, data = zeroblob(?) WHERE id = ?", (COMPRESSED, total, number)
+            )
+            fill(conn, number, small)

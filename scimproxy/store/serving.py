@@ -24,7 +24,7 @@ from scimproxy.store.writing import GROUP, Item, Writer
 
 __all__ = ["serve"]
 
-_PIECE = 1024 * 1024
+_PIECE = 256 * 1024
 
 
 class _Reply:
