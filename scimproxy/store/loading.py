@@ -107,7 +107,7 @@ class Loader:
             elif row["encoding"] == COMPRESSED:
                 data = zlib.decompress(data)
             found = Content(data=data, size=row["size"], sha256=row["sha256"], redacted=bool(row["redacted"]))
-            if len(data) <= _KEPT_BYTES:
+            if len(data) <= _KEPT_BYTES and row["data"] is not None:  # a big one may be a beginning only
                 if len(self._contents) >= _KEPT:
                     self._contents.clear()
                 self._contents[number] = found
