@@ -26,6 +26,7 @@ from scimproxy.errors import ScimproxyError, StoreError, UsageError
 from scimproxy.exchange import Run, RunKind, TunnelEvent
 from scimproxy.exposure import Exposure, ExposureOptions, Surroundings
 from scimproxy.hiding import Hiding
+from scimproxy.memory import give_back
 from scimproxy.outlet import Outlet
 from scimproxy.proxy.engine import Address, Engine, EngineOptions
 from scimproxy.proxy.guard import probe_nonce
@@ -43,6 +44,8 @@ _TOLD_EVERY_S = 0.05
 _BATCH = 200
 _READABLE = 40
 _READABLE_S = 1.0
+_LOOKED_THROUGH = 1024 * 1024
+"""Exchanges with more bytes are not looked through for addresses: it would hold up the traffic."""
 _SHARE = 6
 """Under load telling pauses so many times as long as it took: recording comes first."""
 _ACCOUNT_EVERY_S = 1.0
@@ -254,6 +257,7 @@ def refuse_loop(options: EngineOptions, listen: Address) -> None:
 
 def run_in_loop[T](work: Coroutine[Any, Any, T], engine_name: str = "auto") -> T:
     """Run a coroutine in the event loop that the engine is fastest in."""
+    give_back()
     if engine_name == "mitmproxy":
         return asyncio.run(work)
     from scimproxy.proxy.native import new_event_loop  # noqa: PLC0415 - see above
@@ -555,6 +559,8 @@ class _Recording:
     def _look_at_locations(self, reader: Reader, row: Row) -> None:
         """Report, once, an address in an answer that clients cannot use; in the first answers, off the hot path."""
         if row.status_code is None or row.status_code >= 400:
+            return
+        if max(row.request_size, row.response_size or 0) > _LOOKED_THROUGH:
             return
         self._locations_left -= 1
         exchange = reader.exchange(row.id)

@@ -88,10 +88,11 @@ TABLE: dict[str, Row] = {
     # ---- edge: one outside thing each
     "scimproxy.suite.script": Row(ours=("errors",)),
     "scimproxy.suite.script_worker": Row(theirs=("quickjs",)),
-    "scimproxy.store": Row(ours=(*PURE_ROOMS, "store"), theirs=("sqlite_utils",)),
+    "scimproxy.store": Row(ours=(*PURE_ROOMS, "memory", "store"), theirs=("sqlite_utils",)),
     "scimproxy.proxy": Row(),
     "scimproxy.proxy.engine": Row(ours=("exchange", "errors")),
-    "scimproxy.proxy.forwarding": Row(ours=("exchange", "errors", "decode", "proxy.engine"), pure=True),
+    "scimproxy.proxy.tap": Row(ours=("exchange", "secret_bodies"), pure=True),
+    "scimproxy.proxy.forwarding": Row(ours=("exchange", "errors", "decode", "proxy.engine", "proxy.tap"), pure=True),
     "scimproxy.proxy.answers": Row(ours=("exchange", "errors", "proxy.engine", "proxy.forwarding"), pure=True),
     "scimproxy.proxy.guard": Row(ours=("exchange", "proxy.answers", "proxy.engine", "proxy.forwarding"), pure=True),
     "scimproxy.proxy.locations": Row(ours=("exchange", "proxy.engine"), pure=True),
@@ -160,12 +161,24 @@ TABLE: dict[str, Row] = {
     "scimproxy.exposure": Row(ours=("errors", "exchange", "proxy.engine", "tunnel")),
     "scimproxy.suite_run": Row(ours=(*PURE_ROOMS, "app", "client", "store", "suite")),
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact")),
+    "scimproxy.memory": Row(),
     "scimproxy.outlet": Row(),
     "scimproxy.probe": Row(ours=("proxy.engine",)),
     "scimproxy.doctor": Row(ours=("errors", "probe", "proxy.engine", "store", "doctor_tunnel")),
     "scimproxy.doctor_tunnel": Row(ours=("doctor", "tunnel")),
     "scimproxy.app": Row(
-        ours=(*PURE_ROOMS, "store", "proxy", "outlet", "probe", "recorder", "demo", "exposure", "tunnel.probe")
+        ours=(
+            *PURE_ROOMS,
+            "store",
+            "proxy",
+            "memory",
+            "outlet",
+            "probe",
+            "recorder",
+            "demo",
+            "exposure",
+            "tunnel.probe",
+        )
     ),
     # ---- faces
     "scimproxy.cli": Row(

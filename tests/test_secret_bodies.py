@@ -12,9 +12,11 @@ from scimproxy.secret_bodies import (
     SECRET_MEMBERS,
     SECRET_TEXTS,
     Keep,
+    Look,
     edited,
     hints,
     is_fingerprint,
+    mentions,
     suspicious,
     without_comparisons,
     without_jwts,
@@ -349,3 +351,58 @@ def test_names_on_the_border_of_two_windows(before: int) -> None:
     assert suspicious(b'{"a": "' + b"x" * (at - 7) + b'", "token": "y"}')
     assert suspicious(b'{"a": "' + b"x" * (at - 7) + b'", "token' + b" " * 100 + b'": "y"}')
     assert not suspicious(b'{"a": "' + b"x" * (at - 7) + b'", "tok": "y"}')
+
+
+# -- bodies of many pieces
+
+
+@pytest.mark.parametrize("fill", [b"x", b"k", b"w", b"kw "], ids=repr)
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (b'"PassWord"', True),
+        (b'"pwd"', True),
+        (b'"api_key_"', True),
+        (b'"key":', True),
+        (b'"refreshToken"', True),
+        (b'"client_secret"', True),
+        (b"\\u0070wd", True),
+        (b"\\n \\U01", False),
+        (b"token", False),
+        (b"pass word ke y to ken", False),
+    ],
+)
+def test_a_name_is_found_wherever_a_big_body_is_cut_in_pieces(fill: bytes, text: bytes, named: bool) -> None:
+    for place in (0, 262_144 - 3, 300_000):
+        data = (fill * 300_000)[:place] + text + (fill * 300_000)[:300_000]
+        assert mentions(data) is named
+        assert hints(data)[0] is named
+        for cut in range(max(place, 5), place + len(text), 5):
+            look = Look()
+            for piece in (data[:5], data[5:cut], data[cut : cut + 1], data[cut + 1 :]):
+                look.feed(piece)
+            assert look.named or not named  # a name at the end of a piece may go on: then yes is the safe word
+
+
+def test_bare_names_count_where_a_big_body_is_markup() -> None:
+    for begin in (b"<a>", b"\xef\xbb\xbf  <a>", b"--x\r\n"):
+        assert mentions(begin + b"x" * 300_000 + b"<token>")
+        assert hints(begin + b"x" * 300_000 + b"<token>") == (True, False)
+    assert not mentions(b"a<" + b"x" * 300_000 + b"<token>x")
+
+
+def test_a_big_cut_body_may_be_an_operation() -> None:
+    data = b'{"Operations": [' + b"x" * 300_000
+    assert hints(data, cut=True) == (True, False)
+    assert hints(data) == (False, False)
+    assert hints(b"x" * 300_000 + b'"OP"', cut=True) == (True, False)
+
+
+def test_a_look_is_remembered_as_long_as_it_lives_and_for_no_other_bytes() -> None:
+    data = b'"password"' + b"x" * 300_000
+    look = Look()
+    look.remember(data)  # as if it had found nothing
+    assert not mentions(data)
+    assert mentions(bytes(bytearray(data)))
+    del look
+    assert mentions(data)

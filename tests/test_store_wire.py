@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import factories
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scimproxy.exchange import Connection, Headers
+from scimproxy.exchange import Connection, Content, Headers
 from scimproxy.store import wire
 from scimproxy.store.rows import loose_row
 from scimproxy.store.wire import Decoder, Encoder, Frames, frame
@@ -36,7 +37,7 @@ def test_rows_come_out_as_they_went_in(pieces: int) -> None:
         for note in ("one", "zwei \ud800", None)
     ]
     encoder = Encoder()
-    frames = [encoder.row("exchange", loose_row(one)) for one in exchanges]
+    frames = [b"".join(encoder.row("exchange", loose_row(one))) for one in exchanges]
     assert through(frames, pieces=pieces) == [loose_row(one) for one in exchanges]
     assert len(frames[1]) < len(frames[0])  # what is shared went once
 
@@ -45,7 +46,7 @@ def test_both_ends_forget_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "_MOST", 4)
     exchanges = [factories.exchange(upstream_request_headers=Headers([("A", str(n))])) for n in range(20)]
     encoder = Encoder()
-    assert through([encoder.row("exchange", loose_row(one)) for one in exchanges]) == [
+    assert through([b"".join(encoder.row("exchange", loose_row(one))) for one in exchanges]) == [
         loose_row(one) for one in exchanges
     ]
 
@@ -56,7 +57,7 @@ def test_what_cannot_be_sent_is_told_and_takes_no_number_with_it() -> None:
     with pytest.raises(ValueError, match="unmarshallable"):
         encoder.row("exchange", loose_row(factories.exchange(upstream_request_headers=shared, note=object())))
     good = factories.exchange(upstream_request_headers=shared)
-    assert through([encoder.row("exchange", loose_row(good))]) == [loose_row(good)]
+    assert through(encoder.row("exchange", loose_row(good))) == [loose_row(good)]
 
 
 @given(st.lists(st.binary(max_size=50)), st.integers(1, 40))
@@ -65,3 +66,31 @@ def test_frames_are_cut_where_they_end(values: list[bytes], size: int) -> None:
     reader = Frames()
     found = [value for at in range(0, len(data), size) for value in reader.feed(data[at : at + size])]
     assert found == [[value] for value in values]
+
+
+@pytest.mark.parametrize("pieces", [7919, 65_536, 10_000_000])
+def test_big_contents_go_apart_and_are_not_copied(pieces: int) -> None:
+    data = [bytes([number]) * 70_000 for number in range(3)]
+    exchanges = [factories.exchange(note="before"), factories.exchange(), factories.exchange(note="after")]
+    answer = exchanges[1].response
+    assert answer is not None
+    exchanges[1] = replace(
+        exchanges[1],
+        request=replace(exchanges[1].request, content=Content(data[0], 99_999, "a", redacted=True)),
+        response=replace(answer, content=Content(data[1], 70_000, "b")),
+    )
+    encoder = Encoder()
+    parts = [part for one in exchanges for part in encoder.row("exchange", loose_row(one))]
+    assert any(part is data[0] for part in parts)
+    assert any(part is data[1] for part in parts)
+    assert through(parts, pieces=pieces) == [loose_row(one) for one in exchanges]
+
+
+def test_a_content_that_goes_apart_is_not_sent_for_a_row_that_cannot() -> None:
+    encoder = Encoder()
+    one = factories.exchange(note=object())
+    one = replace(one, request=replace(one.request, content=Content.of(b"x" * 70_000)))
+    with pytest.raises(ValueError, match="unmarshallable"):
+        encoder.row("exchange", loose_row(one))
+    good = factories.exchange()
+    assert through(encoder.row("exchange", loose_row(good))) == [loose_row(good)]

@@ -10,7 +10,6 @@ backslash as slash, dot segments resolved) and sent as they came: nothing climbs
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import ipaddress
 import re
@@ -18,8 +17,9 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
-from scimproxy.exchange import EMPTY, Content, Headers
+from scimproxy.exchange import Headers
 from scimproxy.proxy.engine import EngineOptions
+from scimproxy.proxy.tap import Tap
 
 __all__ = [
     "FRAMING",
@@ -154,49 +154,6 @@ class Caller:
         if options.public_origin is not None:
             return options.public_origin.rstrip("/")
         return None if self.host is None else f"{self.scheme}://{self.host}"
-
-
-class Tap:
-    """Takes the pieces of a body as they pass: keeps at most `limit` bytes, but size and hash of all.
-
-    Most bodies come in one piece, which is kept as it is and hashed once, at the end.
-    """
-
-    __slots__ = ("_hash", "_kept", "_limit", "_only", "size")
-
-    def __init__(self, limit: int) -> None:
-        self._only = b""
-        self._hash: hashlib._Hash | None = None
-        self._kept = bytearray()
-        self._limit = limit
-        self.size = 0
-
-    def feed(self, piece: bytes) -> None:
-        """Take the next piece."""
-        if not self.size and len(piece) <= self._limit:
-            self._only = piece
-        else:
-            if self._hash is None:
-                self._hash = hashlib.sha256(self._only)
-                self._kept = bytearray(self._only)
-            self._hash.update(piece)
-            room = self._limit - len(self._kept)
-            if room > 0:
-                self._kept += piece[:room]
-        self.size += len(piece)
-
-    @property
-    def whole(self) -> bool:
-        """Whether everything that passed is kept."""
-        return self._hash is None or len(self._kept) == self.size
-
-    def content(self) -> Content:
-        """Return what has passed so far."""
-        if not self.size:
-            return EMPTY
-        if self._hash is None:
-            return Content(self._only, self.size, hashlib.sha256(self._only).hexdigest())
-        return Content(data=bytes(self._kept), size=self.size, sha256=self._hash.hexdigest())
 
 
 # -- requests -----------------------------------------------------------------------------------------------------

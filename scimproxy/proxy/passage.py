@@ -39,6 +39,10 @@ class Link:
     tls_ms: float | None = None
 
 
+_ANNOUNCED = 256 * 1024
+"""An exchange in flight is announced with at most so much of its request's body: the whole comes when it ends."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Passage:
     """An exchange under way. Names ending in `_m` are monotonic seconds, None until it happened."""
@@ -79,7 +83,7 @@ class Passage:
             head.target,
             head.http_version,
             head.headers,
-            self.request_tap.content(),
+            self.request_tap.content(_ANNOUNCED if pending else None),
             self.request_trailers,
             self.request_wire or None,
         )

@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 _PIECE = 16_384
 """Bytes read at once: answers are short, and a large buffer is mapped and unmapped by the kernel each time."""
+_TOGETHER = 262_144
+"""At most so many bytes are copied to be sent together; it is about what a socket takes at once."""
 _AGAIN_S = 0.5
 """So long after the end of a writing process the next one is started."""
 _PATIENCE_S = 5.0
@@ -50,8 +52,6 @@ _STUCK = 30
 """So many, and the writer is ended. Waiting for another process's lock, even twice when it closes, is shorter."""
 _HURRIED = 3
 """So many where somebody wants to end at once."""
-_AT_ONCE = 256 * 1024
-"""So many bytes are put together for one call of the kernel."""
 _MOST_HELD = 64 * 1024 * 1024
 """So many bytes may wait to be sent: clients that hang up leave their exchanges here, however slow the writer is."""
 _MOST_WAITING = 10_000
@@ -128,7 +128,7 @@ class StoreApart:
         # What an encoder was asked has to be sent: the other end knows the same of what is shared.
         elif self._open and not self._is_full():
             with contextlib.suppress(*UNSTORABLE):
-                self._put(self._encoder.row("pending", loose_row(exchange)))
+                self._put(*self._encoder.row("pending", loose_row(exchange)))
 
     def connection(self, connection: Connection) -> None:
         """Queue what became of a connection."""
@@ -243,13 +243,13 @@ class StoreApart:
             self._loop.call_soon(told, StoreError(f"this exchange cannot be stored: {fault(exc)}"))
             return
         self._waiting.append(told)
-        self._put(data)
+        self._put(*data)
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, *data: bytes) -> None:
         if not self._open:
             return
-        self._out.append(data)
-        self._held += len(data)
+        self._out += data
+        self._held += sum(map(len, data))
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
@@ -261,7 +261,7 @@ class StoreApart:
         if sock is None:
             return
         while out:
-            data = out.popleft() if len(out) == 1 else self._piece()
+            data = self._gathered()
             try:
                 sent = sock.send(data)
             except BlockingIOError:
@@ -276,15 +276,17 @@ class StoreApart:
                 self._loop.add_writer(sock, self._writable)
                 return
 
-    def _piece(self) -> bytes | memoryview:
-        """Return what is sent next: small frames together, a large one as it is, for a queue may be long."""
+    def _gathered(self) -> bytes | memoryview:
+        """Take what is next to be sent: a big content by itself, small things together, for a queue may be long."""
         out = self._out
-        pieces = [out.popleft()]
-        size = len(pieces[0])
-        while out and size < _AT_ONCE:
+        first = out.popleft()
+        if not out or len(first) + len(out[0]) > _TOGETHER:
+            return first
+        gathered, size = [first], len(first)
+        while out and size + len(out[0]) <= _TOGETHER:
             size += len(out[0])
-            pieces.append(out.popleft())
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            gathered.append(out.popleft())
+        return b"".join(gathered)
 
     def _drop(self) -> None:
         self._out.clear()

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from scimproxy.exchange import Connection, Content, Exchange, Headers
+from scimproxy.exchange import Connection, Content, Exchange, Headers, Request, Response
+from scimproxy.store.pieces import COMPRESSED, PIECE, moment, read
 from scimproxy.store.rows import certificate_from_row, connection_from_row, exchange_from_row, headers_from_text
 
-__all__ = ["COMPRESSED", "Loader"]
+__all__ = ["Loader"]
 
-COMPRESSED = "zlib"
-"""What contents.encoding says of compressed data."""
+_BEGINNING = 1024 * 1024 + 1
+"""So much of a big content `begun` gives: more than whoever derives something from it looks at."""
+_CONTENT_SQL = (
+    "SELECT size, sha256, redacted, encoding, iif(stored_size <= ?, data, NULL) AS data FROM contents WHERE id = ?"
+)
 
 _KEPT = 256
 _KEPT_BYTES = 64 * 1024
@@ -25,10 +29,12 @@ class Loader:
     """Reads whole exchanges; one for each connection, used by one thread at a time."""
 
     def __init__(self, conn: sqlite3.Connection) -> None:
+        self._conn = conn
         self._cursor = conn.cursor()
         self._cursor.row_factory = sqlite3.Row
         self._headers: dict[int, Headers] = {}
         self._contents: dict[int, Content] = {}
+        self._most: int | None = None
 
     def forget(self) -> None:
         """Drop what is kept: row ids may be given again after a prune."""
@@ -37,6 +43,26 @@ class Loader:
 
     def exchanges(self, ids: Sequence[int], *, with_connections: bool = True) -> list[Exchange]:
         """Return the exchanges with these ids that exist, in the order of the ids."""
+        known: dict[int, Connection] | None = {} if with_connections else None
+        return [self._exchange(row, known) for row in self._rows(ids)]
+
+    def begun(self, ids: Sequence[int]) -> Iterator[Exchange]:
+        """Give exchanges as far as their meaning and a search need them: one by one, of big contents the beginning.
+
+        Contents that are coded come whole, because what they decode to cannot be told from their beginning.
+        """
+        for row in self._rows(ids):
+            self._most = _BEGINNING
+            try:
+                exchange = self._exchange(row)
+            finally:
+                self._most = None
+            answer = exchange.response
+            if _is_coded(exchange.request) or (answer is not None and _is_coded(answer)):
+                exchange = self._exchange(row)
+            yield exchange
+
+    def _rows(self, ids: Sequence[int]) -> list[sqlite3.Row]:
         if not ids:
             return []
         rows = {
@@ -47,21 +73,17 @@ class Loader:
                 tuple(ids),
             ).fetchall()
         }
-        found = []
-        known: dict[int, Connection] = {}
-        for number in ids:
-            row = rows.get(number)
-            if row is None:
-                continue
-            connections: tuple[Connection | None, Connection | None] = (None, None)
-            if with_connections:
-                connections = (
-                    self._connection(row["client_connection_id"], known),
-                    self._connection(row["upstream_connection_id"], known),
-                )
-            client = row["client"] if row["client"] is not None else row["derived_client"]
-            found.append(exchange_from_row(row, self, connections, client))
-        return found
+        return [rows[number] for number in ids if number in rows]
+
+    def _exchange(self, row: sqlite3.Row, known: dict[int, Connection] | None = None) -> Exchange:
+        connections: tuple[Connection | None, Connection | None] = (None, None)
+        if known is not None:
+            connections = (
+                self._connection(row["client_connection_id"], known),
+                self._connection(row["upstream_connection_id"], known),
+            )
+        client = row["client"] if row["client"] is not None else row["derived_client"]
+        return exchange_from_row(row, self, connections, client)
 
     def headers(self, number: int) -> Headers:
         """Return the fields of a row of headers."""
@@ -78,14 +100,23 @@ class Loader:
         """Return the content of a row of contents."""
         found = self._contents.get(number)
         if found is None:
-            row = self._cursor.execute("SELECT * FROM contents WHERE id = ?", (number,)).fetchone()
-            data = zlib.decompress(row["data"]) if row["encoding"] == COMPRESSED else row["data"]
+            row = self._cursor.execute(_CONTENT_SQL, (PIECE, number)).fetchone()
+            data = row["data"]
+            if data is None:
+                data = self._big(number)
+            elif row["encoding"] == COMPRESSED:
+                data = zlib.decompress(data)
             found = Content(data=data, size=row["size"], sha256=row["sha256"], redacted=bool(row["redacted"]))
-            if len(data) <= _KEPT_BYTES:
+            if len(data) <= _KEPT_BYTES and row["data"] is not None:  # a big one may be a beginning only
                 if len(self._contents) >= _KEPT:
                     self._contents.clear()
                 self._contents[number] = found
         return found
+
+    def _big(self, number: int) -> bytes:
+        with moment(self._conn):
+            row = self._cursor.execute("SELECT encoding FROM contents WHERE id = ?", (number,)).fetchone()
+            return read(self._conn, number, encoding=row["encoding"], most=self._most)
 
     def connections(self, run_id: int) -> list[Connection]:
         """Return the connections of a run, in the order they were first seen."""
@@ -109,3 +140,7 @@ class Loader:
                 (row["id"],),
             ).fetchall()
         return connection_from_row(row, map(certificate_from_row, chain))
+
+
+def _is_coded(message: Request | Response) -> bool:
+    return message.content.truncated and "content-encoding" in message.headers

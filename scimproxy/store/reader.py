@@ -323,7 +323,7 @@ class Reader:
         late = [row["id"] for row in found if not row["derived"]]
         fresh = {
             exchange.id: dict(zip(OPERATION_COLUMNS, operation_row(exchange), strict=True))
-            for exchange in self._loader.exchanges(late, with_connections=False)
+            for exchange in self._loader.begun(late)
         }
         return [_to_row(row, row if row["derived"] else fresh[row["id"]]) for row in found]
 

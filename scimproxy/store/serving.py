@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from scimproxy.errors import StoreError
+from scimproxy.memory import give_back
 from scimproxy.store.wire import Decoder, Frames, frame, pickled
 from scimproxy.store.writing import GROUP, Item, Writer
 
 __all__ = ["main", "serve"]
 
-_PIECE = 1024 * 1024
+_PIECE = 256 * 1024
 
 
 class _Reply:
@@ -183,6 +184,7 @@ def main() -> None:
     """Serve the recorder behind the descriptor in our arguments; its first frame says what to open."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+    give_back()
     with socket.socket(fileno=int(sys.argv[1])) as sock:
         sock.settimeout(None)
         frames = Frames()

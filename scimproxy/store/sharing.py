@@ -10,6 +10,7 @@ import sqlite3
 from typing import Any
 
 from scimproxy.exchange import Connection, Content, Headers
+from scimproxy.store.pieces import PIECE, fill, lean, pieces
 from scimproxy.store.rows import CONNECTION_COLUMNS, certificate_row, connection_row, headers_text
 
 __all__ = ["Sharing"]
@@ -30,6 +31,7 @@ _CONNECTION_UPDATE_SQL = (
     + " WHERE id = :id"
 )
 
+_CONTENT_SQL = "INSERT INTO contents (id, sha256, size, stored_size, redacted, data) VALUES (?, ?, ?, ?, ?, {})"
 
 _BIG = 16_384
 """From so many bytes on an equal content is looked for in the whole database (index contents_big)."""
@@ -186,11 +188,16 @@ class Sharing:
             self._conn.executemany("INSERT INTO headers (id, fields) VALUES (?, ?)", self._new_headers)
             self._new_headers.clear()
         if self._new_contents:
-            self._conn.executemany(
-                "INSERT INTO contents (id, sha256, size, stored_size, redacted, data) VALUES (?, ?, ?, ?, ?, ?)",
-                self._new_contents,
+            small = [row for row in self._new_contents if row[3] <= PIECE]
+            big = (
+                [row for row in self._new_contents if row[3] > PIECE] if len(small) < len(self._new_contents) else []
             )
             self._new_contents.clear()
+            self._conn.executemany(_CONTENT_SQL.format("?"), small)
+            for *fields, data in big:
+                with lean(self._conn):
+                    self._conn.execute(_CONTENT_SQL.format("zeroblob(?)"), (*fields, len(data)))
+                    fill(self._conn, fields[0], pieces(data))
 
     def _insert_connection(self, number: int, run_id: int, connection: Connection) -> None:
         self._conn.execute(_CONNECTION_SQL, (number, run_id, *connection_row(connection)))

@@ -173,6 +173,7 @@ class Writer:
                 going = not stops
                 if batch:
                     self.write_group(batch)
+                    batch = []  # big contents are not held while the next ones come
                     idle = False
                 else:
                     idle = not self._rest()
