@@ -161,17 +161,33 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite_run": Row(ours=(*PURE_ROOMS, "app", "client", "store", "suite")),
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact")),
     "scimproxy.outlet": Row(),
+    "scimproxy.events": Row(ours=("exchange", "proxy.engine", "store")),
+    "scimproxy.stopping": Row(),
+    "scimproxy.telling": Row(ours=("events", "outlet", "proxy.engine", "proxy.locations", "stopping", "store")),
+    "scimproxy.first_look": Row(ours=("probe", "proxy.engine")),
     "scimproxy.probe": Row(ours=("proxy.engine",)),
     "scimproxy.doctor": Row(ours=("errors", "probe", "proxy.engine", "store", "doctor_tunnel")),
     "scimproxy.doctor_tunnel": Row(ours=("doctor", "tunnel")),
     "scimproxy.app": Row(
-        ours=(*PURE_ROOMS, "store", "proxy", "outlet", "probe", "recorder", "demo", "exposure", "tunnel.probe")
+        ours=(
+            *PURE_ROOMS,
+            "store",
+            "proxy",
+            "events",
+            "stopping",
+            "telling",
+            "first_look",
+            "recorder",
+            "exposure",
+            "tunnel.probe",
+        )
     ),
     # ---- faces
     "scimproxy.cli": Row(
         ours=(
             *PURE_ROOMS,
             "app",
+            "events",
             "cli",
             "store",
             "doctor",

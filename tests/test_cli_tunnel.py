@@ -26,6 +26,11 @@ def invoke(*args: str, text: str = "") -> tuple[int, str]:
     ("args", "said"),
     [
         (["--tunnel", "ngork"], "did you mean 'ngrok'"),
+        (["--tunnel", "ngrok", "--tunnel", "bore:x"], "--tunnel is there 2 times"),
+        (["--tunnel", "command:x {port}", "--ssh-port", "22"], "--ssh-port is for ssh, not for command"),
+        (["--tunnel", "ssh:serveo", "--tunnel-url-pattern", "x"], "--tunnel-url-pattern is for command"),
+        (["--max-duration", "8h"], "there is none"),
+        (["--no-probe"], "there is none"),
         (["--tunnel", "ngrok:x"], "takes nothing after its name"),
         (["--tunnel", "ngrok", "--public-url", "https://x.example"], "ask ngrok for a URL with --url"),
         (["--tunnel", "bore"], "needs to know more"),
@@ -147,8 +152,10 @@ def test_what_a_person_is_told(engine: str, tmp_path: Path, monkeypatch: pytest.
         "tunnel up: ",
         "tunnel stopped",
     ):
-        assert said in text
+        assert said in " ".join(text.split())
     assert TOKEN not in text
+    block = text.partition("PUBLIC at")[2].partition("\n\n")[0]
+    assert [line for line in block.splitlines() if len(line) > 80] == []
 
 
 def test_any_program_is_a_tunnel(tmp_path: Path) -> None:

@@ -218,6 +218,10 @@ class EngineOptions:
             return self.served_path
         return f"/{self.guard.secret_path}{self.served_path}"
 
+    def base_url(self, public_url: str) -> str:
+        """Return the SCIM base URL to paste for the URL of a tunnel, which may hold the served path already."""
+        return public_url.removesuffix(self.served_path) + self.public_base
+
 
 class Recorder(Protocol):
     """Where an engine puts what it saw. Called in the engine's event loop."""
