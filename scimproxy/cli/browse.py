@@ -94,14 +94,16 @@ def log_command(run: str | None, *, db: Path, follow: bool, text: str | None, li
         rows = list(reader.exchanges(run_id=chosen.id, query=query, limit=limit, newest_first=True))[::-1]
         working.end()
         events = [] if text or as_json else reader.tunnel_events(chosen.id)
-        _print_rows(_in_order(rows, events, whole=len(rows) < limit), as_json=as_json)
+        _print_rows(
+            _in_order(rows, events, whole=len(rows) < limit), as_json=as_json, with_host=chosen.target is None
+        )
         if follow:
             # Following a named run ends with Ctrl-C only: it may be continued by nobody, and that is fine.
             if not rows:
                 _explain(query)
             shown = _follow(reader, chosen.id, after, query, None if text or as_json else len(events))
             try:
-                _print_rows(shown, as_json=as_json)
+                _print_rows(shown, as_json=as_json, with_host=chosen.target is None)
             except KeyboardInterrupt:
                 return
         elif not rows:
@@ -160,7 +162,7 @@ def _in_order(rows: list[Row], events: list[TunnelEvent], *, whole: bool) -> lis
     return [one for _, one in sorted([*moments, *((row.started_at, row) for row in rows)], key=lambda pair: pair[0])]
 
 
-def _print_rows(rows: Iterable[Row | TunnelEvent], *, as_json: bool) -> None:
+def _print_rows(rows: Iterable[Row | TunnelEvent], *, as_json: bool, with_host: bool = False) -> None:
     from scimproxy.cli.lines import exchange_json, exchange_line
     from scimproxy.cli.terminal import echo_json
     from scimproxy.cli.tunnel_lines import say_state
@@ -172,7 +174,7 @@ def _print_rows(rows: Iterable[Row | TunnelEvent], *, as_json: bool) -> None:
         elif as_json:
             echo_json(exchange_json(row))
         else:
-            click.echo(exchange_line(row))
+            click.echo(exchange_line(row, with_host=with_host))
 
 
 def _follow(

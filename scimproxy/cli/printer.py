@@ -142,7 +142,7 @@ class Printer:
         from scimproxy.cli.lines import exchange_line
         from scimproxy.cli.terminal import safe
 
-        click.echo(exchange_line(row))
+        click.echo(exchange_line(row, with_host=self._options.engine.forward is not None))
         if row.failure is not None and self._is_news(row.failure.message):
             click.secho(f"          {safe(row.failure.message)}", fg="red", err=True)
 
