@@ -29,6 +29,8 @@ __all__ = ["Exposure", "ExposureOptions", "Surroundings"]
 
 _LOOK_EVERY_S = 1.0
 _COMMAND_S = 60.0
+_COMMAND_REST_S = 3.0
+"""So long a command that was told a new URL may go on when the recording ends in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,8 @@ class Exposure:
 
     async def close(self, *, at_once: bool = False) -> None:
         """Take the tunnel down. Safe to call twice."""
+        if self._commands and not at_once:
+            await asyncio.wait(self._commands, timeout=_COMMAND_REST_S)
         for task in list(self._commands):
             task.cancel()
         await asyncio.gather(*self._commands, return_exceptions=True)

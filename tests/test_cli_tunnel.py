@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from conformance.tunnels import STANDINS, children, standin_agent
-from listeners import http, listener
+from listeners import free_port, http, listener
 from recording import Up, command, environment
 from standins.edge import TOKEN
 
@@ -178,6 +178,19 @@ def test_any_program_is_a_tunnel(tmp_path: Path) -> None:
         up.stop()
         assert up.code == 0
     assert children(str(tmp_path)) == {}
+
+
+@pytest.mark.parametrize("path", ["", "/scim/v2"])
+def test_the_url_to_paste_holds_the_secret_path_once(path: str, tmp_path: Path) -> None:
+    secret = "0123456789abcdef0123"
+    with Up(
+        f"http://127.0.0.1:{free_port()}/scim/v2", tmp_path / "a.db", "--secret-path", secret, "--no-probe",
+        "--tunnel", "manual", "--public-url", f"https://x.example{path}",
+    ) as up:  # fmt: skip
+        event = up.wait_for("tunnel", state="up")
+        assert event["base_url"] == f"https://x.example/{secret}/scim/v2"
+        up.stop()
+    assert invoke("log", "--db", str(tmp_path / "a.db"))[1].count(f"tunnel up: https://x.example{path} (") == 1
 
 
 def test_a_policy_is_made_for_the_base_path() -> None:
