@@ -43,7 +43,10 @@ async def try_without_credentials(options: EngineOptions, notify: Notify) -> Non
     if guard is None or guard.token is not None:
         return
     target = options.target
-    answer = await _in_own_thread(lambda: probe.ask(target, "/Users?count=1", user_agent="scimproxy-exposure"))
+    # The server may have a certificate of its own (--upstream-ca); nothing secret is sent, so any will do.
+    answer = await _in_own_thread(
+        lambda: probe.ask(target, "/Users?count=1", user_agent="scimproxy-exposure", verify=False)
+    )
     if isinstance(answer, probe.Answer) and 200 <= answer.status < 300:
         notify(
             f"the server answers GET {target.base_path}/Users without credentials ({answer.status}): "

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
 import pytest
+import trustme
 from listeners import free_port, http, listener
 
 from scimproxy.first_look import _why, knock, try_without_credentials
@@ -55,3 +57,13 @@ async def test_only_a_server_that_strangers_reach_is_asked() -> None:
 )
 def test_why_in_words(error: Exception, said: str) -> None:
     assert _why(error) == said
+
+
+async def test_a_server_with_a_certificate_of_its_own_is_asked_too() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    told = Told()
+    with listener(lambda _: http(200), tls=context) as port:
+        target = Target("https", "127.0.0.1", port, "/scim/v2")
+        await try_without_credentials(EngineOptions(target=target, guard=GuardOptions()), told)
+    assert "without credentials (200)" in told[0]

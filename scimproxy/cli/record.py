@@ -149,7 +149,8 @@ def up_command(target: str | None, *, db: Path, as_json: bool, **given: Any) -> 
     )
     if forward is None:
         refuse_loop(engine, listen)
-    _refuse_told_secret(engine, given["public_url"])
+    _refuse_told_secret(engine, "--public-url", given["public_url"])
+    _refuse_told_secret(engine, "--url", given["tunnel_url"])
     exposure = exposure_of(given, public_url=public and public[1], base=engine.public_base)
     options = RecordOptions(
         engine=engine,
@@ -237,12 +238,12 @@ def run_recording(options: RecordOptions, printer: Printer) -> None:
         click.get_current_context().exit(INTERRUPTED)
 
 
-def _refuse_told_secret(engine: EngineOptions, url: str | None) -> None:
+def _refuse_told_secret(engine: EngineOptions, option: str, url: str | None) -> None:
     """Refuse a public URL that holds the secret path: it is stored with the run, and shown by `runs`."""
     secret = engine.guard and engine.guard.secret_path
     if secret and url is not None and secret in url:
         raise UsageError(
-            "--public-url holds the secret path", hint="write it without; scimproxy adds it when it shows the URL"
+            f"{option} holds the secret path", hint="write it without; scimproxy adds it when it shows the URL"
         )
 
 
