@@ -11,28 +11,26 @@ import asyncio
 import contextlib
 import os
 import secrets
-import signal
-import socket
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scimproxy import __version__, probe
+from scimproxy import __version__
 from scimproxy.errors import ScimproxyError, StoreError, UsageError
+from scimproxy.events import Event, Notice, Ready, Seen, Skipped, Stopped
 from scimproxy.exchange import Run, RunKind, TunnelEvent
 from scimproxy.exposure import Exposure, ExposureOptions, Surroundings
+from scimproxy.first_look import knock, try_without_credentials
 from scimproxy.hiding import Hiding
 from scimproxy.memory import give_back
-from scimproxy.outlet import Outlet
 from scimproxy.proxy.engine import Address, Engine, EngineOptions
-from scimproxy.proxy.guard import probe_nonce
-from scimproxy.proxy.locations import find_locations
+from scimproxy.proxy.guard import probe_nonce, probe_proof
 from scimproxy.recorder import Recorder
-from scimproxy.store import Reader, Row, StoreApart, StoreInside
+from scimproxy.stopping import Stop
+from scimproxy.store import Reader, StoreApart, StoreInside
+from scimproxy.telling import Telling
 from scimproxy.tunnel.probe import HEADER, PROBED
 
 if TYPE_CHECKING:
@@ -40,21 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Event", "Notice", "Ready", "RecordOptions", "Seen", "Skipped", "Stop", "Stopped", "record", "refuse_loop"]
 
-_TOLD_EVERY_S = 0.05
-_BATCH = 200
-_READABLE = 40
-_READABLE_S = 1.0
-_LOOKED_THROUGH = 1024 * 1024
-"""Exchanges with more bytes are not looked through for addresses: it would hold up the traffic."""
-_SHARE = 6
-"""Under load telling pauses so many times as long as it took: recording comes first."""
 _ACCOUNT_EVERY_S = 1.0
-_KNOCK_S = 3.0
-_LISTENS_S = 2.0
-_REST_S = 5.0
 _SEARCHED = 1000
-_LOOKED_AT = 50
-"""So many answers of a recording are looked at for addresses that clients cannot use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,108 +66,6 @@ class RecordOptions:
         if self.engine_name == "auto":
             return "mitmproxy" if self.engine.forward is not None or self.engine.http2 else "native"
         return self.engine_name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """The engine listens. `recovered` exchanges were in flight when a recording before this one was killed."""
-
-    url: str
-    listen: Address
-    run: Run
-    db: Path
-    recovered: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """An exchange was written: pending, or in its final state."""
-
-    row: Row
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """So many writes were not told, because they came faster than a person reads."""
-
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that a person should know: recording fails or works again, the target does not answer."""
-
-    message: str
-    hint: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopped:
-    """The recording has ended and everything is written. `reason` is what ended it (a signal's name, ...).
-
-    `outcomes` counts exchanges by status, or by the kind of failure where there was no answer.
-    """
-
-    run_id: int
-    reason: str
-    outcomes: dict[str, int]
-    failures: int
-    lost: int
-    seconds: float
-    lost_reasons: dict[str, int] = field(default_factory=dict)
-    at_once: bool = False
-    untold: bool = False
-    """Whether somebody does not read our output, so that a thread hangs on it."""
-
-    @property
-    def exchanges(self) -> int:
-        """How many were recorded."""
-        return sum(self.outcomes.values())
-
-
-type Event = Ready | Seen | Skipped | TunnelEvent | Notice | Stopped
-
-
-class Stop:
-    """The wish to end: in order at the first, at once at the second. Made inside the event loop."""
-
-    def __init__(self) -> None:
-        self.requested = asyncio.Event()
-        self.at_once = asyncio.Event()
-        self.reason = "done"
-
-    def __call__(self, reason: str) -> None:
-        """Ask to stop; asking again means at once: do not wait for what is in flight."""
-        if self.requested.is_set():
-            self.at_once.set()
-        else:
-            self.reason = reason
-            self.requested.set()
-
-    @contextlib.contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Let INT, TERM and HUP ask, inside the block. Only a main thread can; elsewhere nothing happens."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        loop = asyncio.get_running_loop()
-        before: dict[signal.Signals, Any] = {}
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            # nohup wants HUP ignored. INT is taken even where a shell ignores it for its background jobs: who sends
-            # it to us by number means it.
-            if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
-                continue
-            handler = signal.getsignal(number)
-            with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C stays a KeyboardInterrupt
-                loop.add_signal_handler(number, self, name)
-                before[number] = handler
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
 
 
 async def record(options: RecordOptions, tell: Callable[[Event], None], stop: Stop) -> Stopped:
@@ -266,36 +149,6 @@ def run_in_loop[T](work: Coroutine[Any, Any, T], engine_name: str = "auto") -> T
         return runner.run(work)
 
 
-def _why(exc: Exception) -> str:
-    """Say in words why a connection was not made; asyncio's own texts are Python."""
-    if isinstance(exc, TimeoutError):
-        return "no answer"
-    if isinstance(exc, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(exc, socket.gaierror):
-        return "the name cannot be resolved"
-    number = getattr(exc, "errno", None)
-    return os.strerror(number).lower() if number else "no connection"
-
-
-async def _in_own_thread[T](work: Callable[[], T]) -> T:
-    """Do something that may hang in a thread that nobody waits for at the end (the executor's are waited for)."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def tell(result: T) -> None:
-        if not done.done():
-            done.set_result(result)
-
-    def run() -> None:
-        result = work()
-        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
-            loop.call_soon_threadsafe(tell, result)
-
-    threading.Thread(target=run, daemon=True, name="scimproxy-exposure").start()
-    return await done
-
-
 class _Recording:
     """One recording while it goes on."""
 
@@ -308,19 +161,13 @@ class _Recording:
         make: Callable[[EngineOptions, RecorderContract], Engine],
     ) -> None:
         self._options = options
-        self._tell = Outlet(tell)
+        self._tell = Telling(tell, stop, tell_all=options.tell_all)
         self._stop = stop
         self._store = store
         self._make = make
-        self._changed = asyncio.Event()
-        self._seq = 0
-        self._locations_left = _LOOKED_AT
-        self._notices: deque[Notice] = deque()
         self._outcomes: list[tuple[str, bool, int]] = []
         self._run: Run | None = None
-        self._engine: Engine | None = None
         self._publishing: set[asyncio.Task[None]] = set()
-        self._active_at = 0.0
 
     async def run(self) -> Stopped:
         options, store = self._options, self._store
@@ -344,7 +191,7 @@ class _Recording:
             on_trouble=self._trouble,
         )
         secret = options.engine.guard and options.engine.guard.secret_path
-        engine = self._engine = self._make(options.engine, Hiding(recorder, secret) if secret else recorder)
+        engine = self._make(options.engine, Hiding(recorder, secret) if secret else recorder)
         try:
             listen = await engine.start()
         except ScimproxyError:
@@ -361,9 +208,9 @@ class _Recording:
         await store.update_run(run)
         if options.public_url is not None:
             store.tunnel_event(TunnelEvent(at=began, state="given", url=options.public_url, run_id=run.id))
-        store.on_commit(lambda _seq: self._changed.set())
+        store.on_commit(lambda _seq: self._tell.changed())
         reader = Reader.open(options.db)
-        self._seq = reader.newest_seq()
+        self._tell.begin(reader, run_id, lambda: engine.options)
         tasks: list[asyncio.Task[Any]] = []
         problem: ScimproxyError | None = None
         exposure, exposing = None, None
@@ -372,12 +219,11 @@ class _Recording:
             if options.exposure is not None:
                 exposure = Exposure(options.exposure, engine, listen, self._surroundings(reader, run_id))
                 exposing = asyncio.create_task(exposure.run())
-            follower = asyncio.create_task(self._follow(reader, run))
+            follower = asyncio.create_task(self._tell.follow())
             tasks = [
                 follower,
                 asyncio.create_task(self._keep_account(recorder)),
-                asyncio.create_task(self._knock()),
-                asyncio.create_task(self._try_without_credentials()),
+                *([] if forward else self._first_look()),
                 *([exposing] if exposing is not None else []),
             ]
             problem = await self._until_end(engine, follower, exposing)
@@ -405,7 +251,7 @@ class _Recording:
             at_once=self._stop.at_once.is_set(),
         )
         self._tell(stopped)
-        untold = not await self._tell.close(_LISTENS_S)
+        untold = not await self._tell.close()
         if problem is not None or unwritten is not None:
             raise problem or unwritten  # type: ignore[misc]  # one of the two it is
         return replace(stopped, untold=untold)
@@ -438,13 +284,22 @@ class _Recording:
         key = guard.probe_key if guard is not None else None
         return Surroundings(
             tell=tell,
-            notice=self._notice,
+            notice=self._tell.notice,
             public=public,
-            active_at=lambda: self._active_at,
+            active_at=lambda: self._tell.active_at,
             seen=seen,
             stop=self._stop_once,
             nonce=None if key is None else lambda: probe_nonce(key, secrets.token_hex(8)),
+            proof=None if key is None else lambda nonce: probe_proof(key, nonce),
         )
+
+    def _first_look(self) -> list[asyncio.Task[None]]:
+        """Look at the target, beside everything else."""
+        options, notice = self._options.engine, self._tell.notice
+        return [
+            asyncio.create_task(knock(options.target, notice)),
+            asyncio.create_task(try_without_credentials(options, notice)),
+        ]
 
     def _stop_once(self, reason: str) -> None:
         """Ask to stop, in order: never hurry a stop that goes on."""
@@ -468,18 +323,13 @@ class _Recording:
         if run.public_url is not None:
             self._tell(TunnelEvent(at=run.started_at, state="given", url=run.public_url, run_id=run.id))
 
-    def _notice(self, message: str, hint: str | None = None) -> None:
-        # Told by the follower, not here: a broken output must not raise inside the engine.
-        self._notices.append(Notice(message, hint))
-        self._changed.set()
-
     def _trouble(self, error: StoreError | None) -> None:
         if error is None:
-            self._notice("recording works again")
+            self._tell.notice("recording works again")
         elif self._options.pass_when_full:
-            self._notice(f"{error.message}; traffic passes UNRECORDED and is counted as lost", error.hint)
+            self._tell.notice(f"{error.message}; traffic passes UNRECORDED and is counted as lost", error.hint)
         else:
-            self._notice(f"{error.message}; clients get 507 until it can be recorded again", error.hint)
+            self._tell.notice(f"{error.message}; clients get 507 until it can be recorded again", error.hint)
 
     async def _until_end(
         self, engine: Engine, follower: asyncio.Task[None], exposing: asyncio.Task[ScimproxyError] | None
@@ -521,83 +371,6 @@ class _Recording:
             async with asyncio.timeout(2.0 if hurried else None):
                 await engine.stop(at_once=hurried)
 
-    async def _follow(self, reader: Reader, run: Run) -> None:
-        """Tell what was written, as it is written; in batches, so that telling never holds up recording for long."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            await self._tell.room()
-            began = time.monotonic()
-            more = self._tell_batch(reader, run)
-            taken = time.monotonic() - began
-            if more:
-                self._changed.set()
-            pause = _READABLE_S if more and not self._options.tell_all else _TOLD_EVERY_S
-            await asyncio.sleep(max(pause, taken * _SHARE))
-
-    def _tell_batch(self, reader: Reader, run: Run) -> bool:
-        """Tell up to a batch of changes; return whether there may be more."""
-        while self._notices:
-            self._tell(self._notices.popleft())
-        limit = _BATCH if self._options.tell_all else _READABLE
-        newest = reader.newest_seq()  # before the rows: what comes in between is told the next time
-        rows = reader.changes(after=self._seq, limit=limit, run_id=run.id)
-        if rows:
-            self._active_at = time.time()
-        for row in rows:
-            self._seq = row.seq
-            self._tell(Seen(row))
-            if self._locations_left and self._options.engine.forward is None:
-                self._look_at_locations(reader, row)
-        if len(rows) == limit and self._options.tell_all:
-            return True
-        if len(rows) == limit and newest > self._seq:
-            self._tell(Skipped(newest - self._seq))
-        self._seq = max(self._seq, newest)  # never read again what other recordings write into this database
-        return len(rows) == limit
-
-    def _look_at_locations(self, reader: Reader, row: Row) -> None:
-        """Report, once, an address in an answer that clients cannot use; in the first answers, off the hot path."""
-        if row.status_code is None or row.status_code >= 400:
-            return
-        if max(row.request_size, row.response_size or 0) > _LOOKED_THROUGH:
-            return
-        self._locations_left -= 1
-        exchange = reader.exchange(row.id)
-        if exchange is None or exchange.response is None or exchange.origin != "upstream":
-            return
-        options = self._engine.options if self._engine is not None else self._options.engine
-        origin = options.public_origin or (f"{exchange.scheme}://{exchange.host}" if exchange.host else None)
-        places = find_locations(exchange.response, options, origin)
-        if places:
-            self._locations_left = 0
-            place, value = places[0].place, places[0].value
-            self._tell(
-                Notice(
-                    f"exchange {row.id}: {place} shows {value}, an address that clients cannot use",
-                    "let the server build its URLs from Host or X-Forwarded-*, pass --preserve-host, "
-                    "or have them rewritten with --rewrite-locations",
-                )
-            )
-
-    async def _tell_rest(self, reader: Reader, run: Run) -> None:
-        """Tell what was not told yet; a reader who does not read, or cannot keep up, must not keep us from ending."""
-        until = time.monotonic() + _REST_S
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LISTENS_S):
-                await self._tell.room()
-            while self._tell_batch(reader, run):
-                async with asyncio.timeout(_LISTENS_S):
-                    await self._tell.room()
-                if time.monotonic() > until or self._stop.at_once.is_set():
-                    break
-                await asyncio.sleep(0)  # a second signal is heard
-            else:
-                return
-        untold = reader.newest_seq() - self._seq
-        if untold > 0:
-            self._tell(Skipped(untold))
-
     async def _keep_account(self, recorder: Recorder) -> None:
         """Write how many were lost as the number grows, and notice that recording works again without traffic."""
         told = 0
@@ -609,40 +382,6 @@ class _Recording:
                 self._run = replace(self._run, lost=told)
                 await self._update_run(self._run)
 
-    async def _knock(self) -> None:
-        """Connect to the target once and say where nobody answers; recording goes on, it may be started later."""
-        target = self._options.engine.target
-        if self._options.engine.forward is not None:
-            return
-        try:
-            async with asyncio.timeout(_KNOCK_S):
-                _, writer = await asyncio.open_connection(target.host, target.port)
-            writer.close()
-            await writer.wait_closed()
-        except (OSError, UnicodeError) as exc:
-            self._notice(
-                f"nothing answers at {target.origin} yet ({_why(exc)})",
-                "start your SCIM server; until then clients get 502, and that is recorded too",
-            )
-
-    async def _try_without_credentials(self) -> None:
-        """Ask the target once what a stranger may see, where strangers can come, and warn when it is everything.
-
-        It goes to the target directly, so it is not recorded: no client sent it.
-        """
-        guard = self._options.engine.guard
-        if guard is None or guard.token is not None:
-            return
-        target = self._options.engine.target
-        answer = await _in_own_thread(lambda: probe.ask(target, "/Users?count=1", user_agent="scimproxy-exposure"))
-        if isinstance(answer, probe.Answer) and 200 <= answer.status < 300:
-            self._notice(
-                f"the server answers GET {target.base_path}/Users without credentials ({answer.status}): "
-                "whoever knows the public URL can read it",
-                "let the server check a token, or let scimproxy do it: --require-token env:NAME "
-                "(`scimproxy help guard`)",
-            )
-
     async def _write_end(self, reader: Reader, run: Run) -> StoreError | None:
         """Write what is queued, tell the last of it, and finish the run; return why that was not possible."""
         assert run.id is not None
@@ -653,6 +392,6 @@ class _Recording:
             await self._store.finish_run(run.id, ended_at=run.ended_at, lost=run.lost)
         except StoreError as exc:  # the disk is still full: what clients were given an answer for is there already
             problem = exc
-        await self._tell_rest(reader, run)
+        await self._tell.rest()
         self._outcomes = reader.outcomes(run.id)
         return problem

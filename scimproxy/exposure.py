@@ -29,6 +29,8 @@ __all__ = ["Exposure", "ExposureOptions", "Surroundings"]
 
 _LOOK_EVERY_S = 1.0
 _COMMAND_S = 60.0
+_COMMAND_REST_S = 3.0
+"""So long a command that was told a new URL may go on when the recording ends in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,8 @@ class Surroundings:
     stop: Callable[[str], None]
     nonce: Callable[[], str] | None = None
     """Makes the numbers of probes, where the engine answers those itself; None: random ones."""
+    proof: Callable[[str], str] | None = None
+    """What the engine's answer to a number holds, where it answers probes itself."""
 
 
 class Exposure:
@@ -109,6 +113,8 @@ class Exposure:
 
     async def close(self, *, at_once: bool = False) -> None:
         """Take the tunnel down. Safe to call twice."""
+        if self._commands and not at_once:
+            await asyncio.wait(self._commands, timeout=_COMMAND_REST_S)
         for task in list(self._commands):
             task.cancel()
         await asyncio.gather(*self._commands, return_exceptions=True)
@@ -137,12 +143,14 @@ class Exposure:
             task.add_done_callback(self._commands.discard)
 
     def _url(self, url: str) -> str:
-        return url if self._base and url.endswith(self._base) else url + self._base
+        return self._engine.options.base_url(url)
 
     async def _prove(self, url: str) -> Proof:
         from scimproxy.tunnel.proof import Prober  # noqa: PLC0415 - aiohttp, only where a tunnel is
 
-        return await Prober(self._base, self._around.seen, nonce=self._around.nonce)(origin_of(url) or url)
+        around = self._around
+        prober = Prober(self._base, around.seen, nonce=around.nonce, proof=around.proof)
+        return await prober(origin_of(url) or url)
 
     async def _run_command(self, command: str, url: str, before: str | None) -> None:
         """Run the user's command; its output goes to our stderr, and a failure is told."""

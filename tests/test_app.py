@@ -19,7 +19,7 @@ import pytest
 from listeners import free_port, listener
 from listeners import http as answer
 
-from scimproxy import app
+from scimproxy import app, telling
 from scimproxy.app import Event, Notice, Ready, RecordOptions, Seen, Skipped, Stop, Stopped, record
 from scimproxy.errors import EngineError, StoreError, StoreFull, UsageError
 from scimproxy.exchange import TunnelEvent
@@ -104,7 +104,7 @@ async def test_only_its_own_exchanges_are_told(upstream: Target, tmp_path: Path)
 async def test_what_nobody_can_read_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: Target
 ) -> None:
-    monkeypatch.setattr(app, "_READABLE", 3)
+    monkeypatch.setattr(telling, "_READABLE", 3)
     for tell_all, told in ((False, 3), (True, 10)):
         watch, stop = Watch(), Stop()
         given = options(upstream, tmp_path / str(tell_all), tell_all=tell_all)
@@ -316,21 +316,6 @@ def test_each_engine_gets_its_loop(engine: str) -> None:
 
     module = app.run_in_loop(which(), engine)
     assert module.startswith("uvloop") is (engine == "auto" and sys.platform != "win32")
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (TimeoutError(), "no answer"),
-        (ConnectionRefusedError(111, "x"), "connection refused"),
-        (app.socket.gaierror(-2, "x"), "the name cannot be resolved"),
-        (OSError(113, "x"), "no route to host"),
-        (OSError("Multiple exceptions"), "no connection"),
-        (UnicodeError("x"), "no connection"),
-    ],
-)
-def test_why_in_words(error: Exception, said: str) -> None:
-    assert app._why(error) == said
 
 
 async def test_signals_are_for_the_main_thread(upstream: Target, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from recording import command, environment, run
 
 from scimproxy.cli import cli
-from scimproxy.exchange import Certificate, Content, Failure, Rewrite, Tls
+from scimproxy.exchange import Certificate, Content, Failure, Rewrite, Tls, TunnelEvent
 from scimproxy.store import Reader, Store
 
 USER = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "id": "1", "userName": "bjensen"}
@@ -388,3 +388,56 @@ def test_doctor_finds_a_problem(tmp_path: Path) -> None:
     assert "fail  database: " in done.stdout
     assert "      -> " in done.stdout
     assert "1 problem" in done.stderr or "2 problems" in done.stderr
+
+
+def test_what_became_of_a_tunnel_stands_between_the_exchanges(tmp_path: Path) -> None:
+    path, t0 = tmp_path / "t.db", factories.T0
+    with Store.open(path) as store:
+        store.start_run(factories.run(public_url="https://abc.example"))
+        for at in (t0 + 1, t0 + 3):
+            store.add(replace(factories.exchange(), started_at=at))
+        for at, state in ((t0, "starting"), (t0 + 2, "reconnecting"), (t0 + 4, "stopped")):
+            store.tunnel_event(TunnelEvent(at=at, state=state, run_id=1))  # type: ignore[arg-type]  # from a list
+
+    def states(*args: str) -> list[str]:
+        done = invoke(path, "log", *args)
+        assert len(done.stdout.splitlines()) == (1 if "--limit" in args else 2)
+        return re.findall(r"tunnel (\w+)", done.stderr)
+
+    assert states() == ["starting", "reconnecting", "stopped"]
+    words = re.findall(r"tunnel \w+|Users", invoke(path, "log").output)
+    assert words == ["tunnel starting", "Users", "tunnel reconnecting", "Users", "tunnel stopped"]
+    assert states("--limit", "1") == ["stopped"]  # what was before the exchanges that are left out is left out too
+    assert states("--json") == states("--filter", "method:get") == []
+    wide = CliRunner().invoke(cli, ["runs", "--db", str(path)], env={"COLUMNS": "140"}).stdout
+    assert "PUBLIC" in wide
+    assert "https://abc.example" in wide
+    assert "PUBLIC" not in CliRunner().invoke(cli, ["runs", "--db", str(path)], env={"COLUMNS": "80"}).stdout
+
+
+def test_following_tells_of_the_tunnel_too(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    with Store.open(path) as store:
+        store.start_run(factories.run())
+        store.tunnel_event(TunnelEvent(at=factories.T0, state="starting", run_id=1))
+        store.add(factories.exchange())
+        with subprocess.Popen(
+            command("log", "1", "--follow", "--db", str(path)),
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment(),
+        ) as following:  # fmt: skip
+            assert following.stderr is not None
+            assert "tunnel starting" in following.stderr.readline()
+            store.tunnel_event(TunnelEvent(at=factories.T0 + 1, state="up", url="https://abc.example", run_id=1))
+            assert "tunnel up: https://abc.example" in following.stderr.readline()
+            following.send_signal(signal.SIGINT)
+            following.wait(30)
+
+
+def test_hosts_are_told_where_a_run_has_many(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    with Store.open(path) as store:
+        for target in ("http://127.0.0.1:8000/scim/v2", None):
+            run_id = store.start_run(factories.run(target=target)).id
+            store.add(replace(factories.exchange(run_id=run_id), host="api.example.com"))
+    assert "api.example.com" not in invoke(path, "log", "1").stdout
+    assert "api.example.com  List" in invoke(path, "log", "2").stdout

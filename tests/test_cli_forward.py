@@ -21,6 +21,16 @@ from scimproxy.proxy.engine import ANYWHERE, EngineOptions, Forward, Target
     [
         (["--mode", "forward", "--engine", "native"], "native speaks no TLS to clients"),
         (["--mode", "forward", "--public-url", "https://x.ngrok.app"], "open proxy"),
+        (
+            ["--mode", "forward", "--tunnel", "ngrok"],
+            "--tunnel is not for --mode forward: that would be an open proxy",
+        ),
+        (["--mode", "forward", "--tunnel", "command:x {port}"], "open proxy"),
+        (["--mode", "forward", "--idle-close", "5m"], "--idle-close is not for --mode forward"),
+        (["--mode", "forward", "--require-token", "env:X"], "--require-token is not for --mode forward: the guard"),
+        (["--mode", "forward", "--secret-path", "auto"], "--secret-path is not for --mode forward"),
+        (["--mode", "forward", "--allow", "okta", "--trust-forwarded-for"], "is not for --mode forward: the guard"),
+        (["--mode", "forward", "--trust-forwarded-for"], "--trust-forwarded-for is not for --mode forward"),
         (["--mode", "forward", "--public-path", "/scim"], "--public-path is not for --mode forward"),
         (["--mode", "forward", "--preserve-host"], "--preserve-host is not for --mode forward"),
         (["--mode", "forward", "--rewrite-locations"], "--rewrite-locations is not for --mode forward"),

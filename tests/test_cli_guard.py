@@ -172,6 +172,7 @@ def test_the_guard_in_words() -> None:
         (["--require-token", TOKEN], "takes no token"),
         (["--allow", "192.0.2.0/24"], "nobody vouches"),
         (["--secret-path", SECRET, "--public-url", f"https://a.example/{SECRET}/x"], "--public-url holds the secret"),
+        (["--secret-path", SECRET, "--tunnel", "ngrok", "--url", f"a.example/{SECRET}"], "--url holds the secret"),
         (["--max-body", "ten"], "'ten' is not a size"),
         (["--rate-limit", "many"], "'many' is not a number"),
     ],

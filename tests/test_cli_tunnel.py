@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from conformance.tunnels import STANDINS, children, standin_agent
-from listeners import http, listener
+from listeners import free_port, http, listener
 from recording import Up, command, environment
 from standins.edge import TOKEN
 
@@ -26,6 +26,11 @@ def invoke(*args: str, text: str = "") -> tuple[int, str]:
     ("args", "said"),
     [
         (["--tunnel", "ngork"], "did you mean 'ngrok'"),
+        (["--tunnel", "ngrok", "--tunnel", "bore:x"], "--tunnel is there 2 times"),
+        (["--tunnel", "command:x {port}", "--ssh-port", "22"], "--ssh-port is for ssh, not for command"),
+        (["--tunnel", "ssh:serveo", "--tunnel-url-pattern", "x"], "--tunnel-url-pattern is for command"),
+        (["--max-duration", "8h"], "there is none"),
+        (["--no-probe"], "there is none"),
         (["--tunnel", "ngrok:x"], "takes nothing after its name"),
         (["--tunnel", "ngrok", "--public-url", "https://x.example"], "ask ngrok for a URL with --url"),
         (["--tunnel", "bore"], "needs to know more"),
@@ -147,8 +152,10 @@ def test_what_a_person_is_told(engine: str, tmp_path: Path, monkeypatch: pytest.
         "tunnel up: ",
         "tunnel stopped",
     ):
-        assert said in text
+        assert said in " ".join(text.split())
     assert TOKEN not in text
+    block = text.partition("PUBLIC at")[2].partition("\n\n")[0]
+    assert [line for line in block.splitlines() if len(line) > 80] == []
 
 
 def test_any_program_is_a_tunnel(tmp_path: Path) -> None:
@@ -171,6 +178,19 @@ def test_any_program_is_a_tunnel(tmp_path: Path) -> None:
         up.stop()
         assert up.code == 0
     assert children(str(tmp_path)) == {}
+
+
+@pytest.mark.parametrize("path", ["", "/scim/v2"])
+def test_the_url_to_paste_holds_the_secret_path_once(path: str, tmp_path: Path) -> None:
+    secret = "0123456789abcdef0123"
+    with Up(
+        f"http://127.0.0.1:{free_port()}/scim/v2", tmp_path / "a.db", "--secret-path", secret, "--no-probe",
+        "--tunnel", "manual", "--public-url", f"https://x.example{path}",
+    ) as up:  # fmt: skip
+        event = up.wait_for("tunnel", state="up")
+        assert event["base_url"] == f"https://x.example/{secret}/scim/v2"
+        up.stop()
+    assert invoke("log", "--db", str(tmp_path / "a.db"))[1].count(f"tunnel up: https://x.example{path} (") == 1
 
 
 def test_a_policy_is_made_for_the_base_path() -> None:

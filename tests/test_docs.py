@@ -74,6 +74,11 @@ def test_help_pages_hold_every_term_and_every_label() -> None:
         assert label.label in pages["clients"]
 
 
+@pytest.mark.parametrize("topic", TOPICS)
+def test_help_pages_fit_the_terminal(topic: str) -> None:
+    assert [line for line in TOPICS[topic][1]().splitlines() if len(line) > 80] == []
+
+
 @pytest.mark.parametrize(
     "script", sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file() and path.suffix == "")
 )

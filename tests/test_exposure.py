@@ -5,6 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from scimproxy import exposure
 from scimproxy.exchange import TunnelEvent
 from scimproxy.exposure import Exposure, ExposureOptions, Surroundings, _spoken
 from scimproxy.proxy.engine import Address, EngineOptions, Target
@@ -118,7 +121,19 @@ async def test_a_change_is_told_loudly_and_a_command_run(tmp_path: Path) -> None
     await end(world, task)
 
 
-async def test_a_command_that_fails_is_told_and_one_that_hangs_is_ended(tmp_path: Path) -> None:
+async def test_a_command_that_has_begun_ends_before_the_tunnel(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    world = World(Provider(), on_url_change=f'echo "$SCIMPROXY_URL" >> {told}')
+    task = asyncio.create_task(world.exposure.run())
+    await world.until("up")
+    await end(world, task)
+    assert told.read_text() == "https://a.example/scim/v2\n"
+
+
+async def test_a_command_that_fails_is_told_and_one_that_hangs_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exposure, "_COMMAND_REST_S", 0.0)
     world = World(Provider(), on_url_change="exit 3")
     task = asyncio.create_task(world.exposure.run())
     async with asyncio.timeout(30):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import pytest
 from factories import request
@@ -10,7 +12,7 @@ from factories import request
 from scimproxy.errors import StoreFull
 from scimproxy.exchange import Connection, Content, Failure, Headers, Response
 from scimproxy.proxy import answers, forwarding
-from scimproxy.proxy.engine import Address, EngineOptions, GuardOptions, Target
+from scimproxy.proxy.engine import Address, EngineOptions, GuardOptions, Target, cannot_listen
 from scimproxy.proxy.forwarding import (
     Caller,
     Refusal,
@@ -601,3 +603,25 @@ def test_claims_of_clients_are_dropped(name: str) -> None:
 )
 def test_a_target_that_leads_back(target: str, listen: Address, public: str | None, loops: bool) -> None:
     assert Target.parse(target).leads_to(listen, public) is loops
+
+
+def test_the_url_to_paste() -> None:
+    secret = GuardOptions(secret_path="0123456789abcdef")
+    for given in ("https://x.example", "https://x.example/scim/v2"):
+        assert options(guard=secret).base_url(given) == "https://x.example/0123456789abcdef/scim/v2"
+        assert options().base_url(given) == "https://x.example/scim/v2"
+    assert options(public_path="").base_url("https://x.example") == "https://x.example"
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EADDRINUSE, "port 80 on ::1 is taken by another program"),
+        (errno.EACCES, "listening on [::1]:80 is not permitted"),
+        (errno.EADDRNOTAVAIL, "cannot listen on [::1]:80: "),
+    ],
+)
+def test_why_nothing_listens(number: int, said: str) -> None:
+    error = cannot_listen(OSError(number, os.strerror(number)), Address("::1", 80))
+    assert error.message.startswith(said)
+    assert "--port" in (error.hint or "")

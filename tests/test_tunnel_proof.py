@@ -22,11 +22,14 @@ def test_only_an_answer_of_ours_is_proof() -> None:
     seen = judge(replace(exchange, response=answered(401)), HOST, seen=True)
     assert seen.ok
     assert seen.message.startswith("a request through the public URL came back in ")
-    assert judge(replace(exchange, response=answered(204, Scimproxy_Probe="x")), HOST, seen=False).ok
+    proved = replace(exchange, response=answered(204, Scimproxy_Probe="x"))
+    assert judge(proved, HOST, seen=False, proof="x").ok
+    assert not judge(proved, HOST, seen=False, proof="y").ok  # somebody sent back what was sent, or anything
+    assert not judge(proved, HOST, seen=False).ok  # our engine answers no probes, so somebody else did
     other = judge(replace(exchange, response=answered(200)), HOST, seen=False)
     assert not other.ok
     assert "did not reach scimproxy" in other.message
-    assert not judge(replace(exchange, response=answered(200, Scimproxy_Probe="x")), HOST, seen=False).ok
+    assert not judge(replace(exchange, response=answered(200, Scimproxy_Probe="x")), HOST, seen=False, proof="x").ok
 
 
 @pytest.mark.parametrize(

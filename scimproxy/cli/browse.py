@@ -12,13 +12,15 @@ from scimproxy.cli.options import Number, db_option, json_option, open_reader, r
 
 if TYPE_CHECKING:
     from scimproxy.cli.terminal import Cell
-    from scimproxy.exchange import Run
+    from scimproxy.exchange import Run, TunnelEvent
     from scimproxy.query import Query
     from scimproxy.store import Reader, Row
 
 __all__ = ["log_command", "runs_command", "search_command"]
 
 _FOLLOW_S = 0.2
+_WIDE = 110
+"""In so many columns there is room for a second URL in the list of runs."""
 
 
 @click.command("runs")
@@ -28,10 +30,11 @@ _FOLLOW_S = 0.2
 def runs_command(*, db: Path, limit: int, as_json: bool) -> None:
     """List the runs, the newest last.
 
-    A run is what made exchanges: a recording, an import, the demo.
+    A run is what made exchanges: a recording, an import, the demo. In a wide
+    terminal PUBLIC is the URL of its tunnel; `log` shows what became of that.
     """
     from scimproxy.cli.lines import run_json
-    from scimproxy.cli.terminal import Column, echo_json, table
+    from scimproxy.cli.terminal import Column, echo_json, table, terminal_width
 
     with open_reader(db) as reader:
         runs = reader.runs(newest_first=True)[:limit][::-1]
@@ -43,6 +46,7 @@ def runs_command(*, db: Path, limit: int, as_json: bool) -> None:
         click.echo("No runs yet. Record one with `scimproxy up TARGET`, or see `scimproxy demo`.", err=True)
         return
     any_lost = any(run.lost for run in runs)
+    any_public = terminal_width() >= _WIDE and any(run.public_url for run in runs)
     columns = [
         Column("RUN", "right"),
         Column("KIND"),
@@ -51,17 +55,19 @@ def runs_command(*, db: Path, limit: int, as_json: bool) -> None:
         *([Column("LOST", "right")] if any_lost else []),
         Column("NAME", flexible=True),
         Column("TARGET", flexible=True),
+        *([Column("PUBLIC", flexible=True)] if any_public else []),
     ]
-    table(columns, [_run_cells(run, with_lost=any_lost) for run in runs])
+    table(columns, [_run_cells(run, with_lost=any_lost, with_public=any_public) for run in runs])
 
 
-def _run_cells(run: Run, *, with_lost: bool) -> list[Cell]:
+def _run_cells(run: Run, *, with_lost: bool, with_public: bool) -> list[Cell]:
     from scimproxy.cli.terminal import moment
 
     lost: list[Cell] = [(str(run.lost), "red") if run.lost else ""] if with_lost else []
     name = "" if run.target is not None and run.name in run.target else run.name  # named after its target
     started = moment(run.started_at)[:16]
-    return [str(run.id), run.kind, started, f"{run.exchange_count or 0:,}", *lost, name, run.target or ""]
+    public = [run.public_url or ""] if with_public else []
+    return [str(run.id), run.kind, started, f"{run.exchange_count or 0:,}", *lost, name, run.target or "", *public]
 
 
 @click.command("log")
@@ -72,7 +78,10 @@ def _run_cells(run: Run, *, with_lost: bool) -> list[Cell]:
 @click.option("--limit", default=100, show_default=True, type=Number(1), help="At most so many, the newest.")
 @json_option("exchanges")
 def log_command(run: str | None, *, db: Path, follow: bool, text: str | None, limit: int, as_json: bool) -> None:
-    """List the exchanges of RUN: an id, a name, or `last` (the default)."""
+    """List the exchanges of RUN: an id, a name, or `last` (the default).
+
+    What became of its tunnel stands between them, on stderr, where there is no filter.
+    """
     from scimproxy.cli.terminal import Indexing
     from scimproxy.query import parse_query
 
@@ -84,14 +93,17 @@ def log_command(run: str | None, *, db: Path, follow: bool, text: str | None, li
         reader.working = working = Indexing()
         rows = list(reader.exchanges(run_id=chosen.id, query=query, limit=limit, newest_first=True))[::-1]
         working.end()
-        _print_rows(rows, as_json=as_json)
+        events = [] if text or as_json else reader.tunnel_events(chosen.id)
+        _print_rows(
+            _in_order(rows, events, whole=len(rows) < limit), as_json=as_json, with_host=chosen.target is None
+        )
         if follow:
             # Following a named run ends with Ctrl-C only: it may be continued by nobody, and that is fine.
             if not rows:
                 _explain(query)
-            shown = _follow(reader, chosen.id, after, query)
+            shown = _follow(reader, chosen.id, after, query, None if text or as_json else len(events))
             try:
-                _print_rows(shown, as_json=as_json)
+                _print_rows(shown, as_json=as_json, with_host=chosen.target is None)
             except KeyboardInterrupt:
                 return
         elif not rows:
@@ -143,22 +155,42 @@ def _explain(query: Query | None) -> None:
         click.echo(f"  Hint: {doubt}", err=True)
 
 
-def _print_rows(rows: Iterable[Row], *, as_json: bool) -> None:
+def _in_order(rows: list[Row], events: list[TunnelEvent], *, whole: bool) -> list[Row | TunnelEvent]:
+    """Return exchanges and states of the tunnel by time; where exchanges are left out, so are the states before."""
+    since = 0.0 if whole or not rows else rows[0].started_at
+    moments: list[tuple[float, Row | TunnelEvent]] = [(event.at, event) for event in events if event.at >= since]
+    return [one for _, one in sorted([*moments, *((row.started_at, row) for row in rows)], key=lambda pair: pair[0])]
+
+
+def _print_rows(rows: Iterable[Row | TunnelEvent], *, as_json: bool, with_host: bool = False) -> None:
     from scimproxy.cli.lines import exchange_json, exchange_line
     from scimproxy.cli.terminal import echo_json
+    from scimproxy.cli.tunnel_lines import say_state
+    from scimproxy.exchange import TunnelEvent
 
     for row in rows:
-        if as_json:
+        if isinstance(row, TunnelEvent):
+            say_state(row)
+        elif as_json:
             echo_json(exchange_json(row))
         else:
-            click.echo(exchange_line(row))
+            click.echo(exchange_line(row, with_host=with_host))
 
 
-def _follow(reader: Reader, run_id: int, after: int, query: Query | None) -> Iterator[Row]:
-    """Give what is written to a run from now on, for ever."""
+def _follow(
+    reader: Reader, run_id: int, after: int, query: Query | None, told: int | None
+) -> Iterator[Row | TunnelEvent]:
+    """Give what is written to a run from now on, for ever; states of its tunnel too, after the first `told`.
+
+    With None: none of its tunnel.
+    """
     import time
 
     while True:
+        if told is not None:
+            events = reader.tunnel_events(run_id)[told:]
+            told += len(events)
+            yield from events
         rows = reader.changes(after=after, run_id=run_id)
         for row in rows:
             after = row.seq

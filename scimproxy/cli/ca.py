@@ -39,5 +39,5 @@ def ca_command(*, as_json: bool) -> None:
     click.echo(f"File      {authority.path}", err=True)
     click.echo(f"SHA-256   {authority.sha256}", err=True)
     click.echo(f"Until     {authority.certificate.not_valid_after_utc:%Y-%m-%d}", err=True)
-    click.echo("To trust  name the file in SSL_CERT_FILE (OpenSSL, Go, Ruby, httpx), REQUESTS_CA_BUNDLE,", err=True)
-    click.echo("          NODE_EXTRA_CA_CERTS, or with curl --cacert", err=True)
+    click.echo("To trust  name the file in SSL_CERT_FILE (OpenSSL, Go, Ruby, httpx),", err=True)
+    click.echo("          REQUESTS_CA_BUNDLE, NODE_EXTRA_CA_CERTS, or with curl --cacert", err=True)

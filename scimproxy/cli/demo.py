@@ -17,7 +17,7 @@ import click
 from scimproxy import __version__
 from scimproxy.cli.group import INTERRUPTED
 from scimproxy.cli.options import db_option, json_option
-from scimproxy.cli.record import Printer, notice
+from scimproxy.cli.printer import Printer, notice
 from scimproxy.errors import ScimproxyError, UsageError
 
 if TYPE_CHECKING:

@@ -24,15 +24,17 @@ from scimproxy.errors import ScimproxyError, UsageError
 if TYPE_CHECKING:
     from scimproxy.proxy.engine import GuardOptions, Network
 
-__all__ = ["guard_from", "guard_options", "guard_words"]
+__all__ = ["GUARD_NAMES", "guard_from", "guard_options", "guard_words"]
 
 _OLD_S = 30 * 24 * 3600.0
 _PATH = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _SHORTEST_TOKEN = 16
-_NAMES = (
-    "max_body", "methods", "secret_path", "require_token", "allow", "okta_ranges", "rate_limit", "rate_limit_all"
+GUARD_NAMES = (
+    "require_token", "secret_path", "allow", "okta_ranges", "trust_forwarded_for", "methods", "max_body",
+    "rate_limit", "rate_limit_all",
 )  # fmt: skip
+"""The parameters of the guard, in the order in which the help shows them."""
 
 
 def guard_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,7 +97,7 @@ def guard_from(given: Mapping[str, Any], *, exposed: bool, vouched: bool) -> Gua
     """
     from scimproxy.proxy.engine import METHODS, GuardOptions
 
-    if not exposed and all(given[name] in {None, ()} for name in _NAMES):
+    if not exposed and all(given[name] in {None, ()} for name in GUARD_NAMES if name != "trust_forwarded_for"):
         return None
     if [given["require_token"], given["secret_path"]] == ["-", "-"]:
         raise UsageError("--require-token - and --secret-path - both want stdin", hint="give one of them as env:NAME")
@@ -249,7 +251,7 @@ def _cidr(text: str) -> Network:
 
 def _okta(given: Path | None) -> tuple[Network, ...]:
     from scimproxy import okta_ranges
-    from scimproxy.cli.record import notice
+    from scimproxy.cli.printer import notice
     from scimproxy.cli.terminal import moment, plural
 
     path = given or okta_ranges.cache_path()

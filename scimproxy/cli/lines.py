@@ -42,11 +42,16 @@ def outcome(row: Row) -> tuple[str, str]:
     return "abort" if row.state == "aborted" else "none", "red"
 
 
-def exchange_line(row: Row) -> str:
-    """Return an exchange as one line, as wide as the terminal: time, id, client, what it is, outcome, duration."""
+def exchange_line(row: Row, *, with_host: bool = False) -> str:
+    """Return an exchange as one line, as wide as the terminal: time, id, client, what it is, outcome, duration.
+
+    `with_host` tells the server too, where there is more than one: behind a forward proxy.
+    """
     word, colour = outcome(row)
     room = terminal_width() - (8 + _ID_WIDTH + _CLIENT_WIDTH + _STATUS_WIDTH + _TIME_WIDTH + 7)
-    summary = fit(_short_name(row, max(room, 12)), max(room, 12))
+    room = max(room, 12)
+    host = f"{safe(row.host)}  " if with_host and row.host else ""
+    summary = fit(host + _short_name(row, max(room - width_of(host), 12)), room)
     taken = "" if row.state == "pending" else duration(row.total_ms)
     return (
         f"{clock(row.started_at)}  {row.id:>{_ID_WIDTH}}  {fit(safe(row.client or '-'), _CLIENT_WIDTH)} "

@@ -242,7 +242,7 @@ def _variables(texts: tuple[str, ...]) -> dict[str, str]:
 def _fill(pinned: dict[str, Any], names: tuple[str, ...], used: set[str], value: str, option: str) -> None:
     wanted = [name for name in names if name in used]
     if not wanted:
-        from scimproxy.cli.record import notice
+        from scimproxy.cli.printer import notice
 
         notice("warning", f"the suite uses none of the variables that {option} fills ({', '.join(names)})")
     pinned.update(dict.fromkeys(wanted, value))
@@ -319,7 +319,7 @@ def _look_ahead(options: SuiteOptions) -> None:
     """
     from dataclasses import replace
 
-    from scimproxy.cli.record import notice
+    from scimproxy.cli.printer import notice
     from scimproxy.cli.terminal import plural, safe
     from scimproxy.suite.preflight import AUTH_NAMES, auth_problem, undefined
 
@@ -348,7 +348,7 @@ def _look_ahead(options: SuiteOptions) -> None:
 
 
 async def _inspect(options: SuiteOptions, *, seed: bool) -> None:
-    from scimproxy.cli.record import notice
+    from scimproxy.cli.printer import notice
     from scimproxy.suite.preflight import AUTH_NAMES, reads_first_user
     from scimproxy.suite_run import inspect_target, seed_user
 

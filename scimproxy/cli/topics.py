@@ -11,19 +11,24 @@ from scimproxy.errors import UsageError
 __all__ = ["TOPICS", "help_command"]
 
 
+def _wrapped(text: str) -> str:
+    return click.wrap_text(text, 80, " " * 6, " " * 6)
+
+
 def _filters() -> str:
     from scimproxy.query import BODY_CHARS, TERMS
 
     lines = [
         "The filter language, for `log --filter` and `search`.",
         "",
-        "Words are joined by spaces and must all be true; a minus in front negates one; quotes",
-        'hold a text together. Example: op:patch status:4xx -client:curl "displayName"',
+        "Words are joined by spaces and must all be true; a minus in front negates one;",
+        "quotes hold a text together. Example:",
+        '  op:patch status:4xx -client:curl "displayName"',
         "",
     ]
     for term in TERMS:
         lines.append(click.wrap_text(f"{term.name}:{term.form}", 78, "  ", "      "))
-        lines.append(f"      {term.meaning}; like {term.example}")
+        lines.append(_wrapped(f"{term.meaning}; like {term.example}"))
     lines += [
         '  TEXT, "SOME TEXT"',
         "      URL, headers or decoded bodies hold this text; like bjensen",
@@ -36,9 +41,9 @@ def _filters() -> str:
 def _clients() -> str:
     from scimproxy.clients import CLIENTS
 
-    lines = ["Who called, as `client:` of the filter language says it. A label is a claim, not a proof.", ""]
+    lines = ["Who called, as `client:` of the filter language says it.", "A label is a claim, not a proof.", ""]
     for client in CLIENTS:
-        lines += [f"  {client.label:<14}{client.name}", f"      {client.how}"]
+        lines += [f"  {client.label:<14}{client.name}", _wrapped(client.how)]
     return "\n".join(lines)
 
 
@@ -46,7 +51,7 @@ def _formats() -> str:
     from scimproxy.export import FORMATS
 
     lines = ["What `scimproxy export --format` writes.", ""]
-    lines += [f"  {name:<8}{form.what}" for name, form in FORMATS.items()]
+    lines += [click.wrap_text(form.what, 80, f"  {name:<8}", " " * 10) for name, form in FORMATS.items()]
     return "\n".join(lines)
 
 
@@ -57,35 +62,41 @@ Exit codes of every command.
   0    done
   1    a check, a comparison or an assertion failed (doctor found a problem)
   2    usage: an unknown option, or a value that cannot be used
-  3    could not run: the port is taken, the database is locked, full or damaged, a bad file
+  3    could not run: the port is taken, the database is locked, full or
+       damaged, a bad file, a tunnel that cannot be opened
   130  interrupted by Ctrl-C; what was recorded is written
 
-`up` and `log --follow` are ended by Ctrl-C or TERM: that is 0. A second Ctrl-C ends `up` without
-waiting for what is in flight: that is 130."""
+`up` and `log --follow` are ended by Ctrl-C or TERM: that is 0. A second Ctrl-C
+ends `up` without waiting for what is in flight: that is 130."""
 
 
 def _guard() -> str:
     from scimproxy.proxy.engine import METHODS
 
     return f"""\
-The guard of `scimproxy up`: what strangers may do who reach it through a tunnel.
+The guard of `scimproxy up`: what strangers may do who reach it through a
+tunnel.
 
-It stands with --public-url, or when one of its options is given. In this order, and before
-the server is asked anything:
+It stands with --tunnel or --public-url, and when one of its options is given.
+In this order, and before the server is asked anything:
 
-  method     {", ".join(METHODS)}, or those of --methods; else 405
+  method     {", ".join(METHODS)},
+             or those of --methods; else 405
   loop       a request that came through this scimproxy already: 508
-  host       Host is that of --public-url, or this machine's; else 421
-  path       below the secret path (--secret-path; else 404) and the path of TARGET (else 404),
-             decided on the decoded path; one that climbs out of it: 400
-  address    on the list of --allow okta|CIDR; else 403. Needs --trust-forwarded-for
+  host       Host is the public URL's, or this machine's; else 421
+  path       below the secret path (--secret-path; else 404) and the path of
+             TARGET (else 404), decided on the decoded path; one that climbs
+             out of it: 400
+  address    on the list of --allow okta|CIDR; else 403. Needs --tunnel ngrok,
+             or --trust-forwarded-for
   token      the one of --require-token, compared in constant time; else 401
   body       up to --max-body; else 413
   rate       --rate-limit and --rate-limit-all; else 429 with Retry-After
 
-Each refusal is a SCIM error, and is recorded with its reason: `log --filter failure:blocked`.
-What claims to say who called (X-Forwarded-*, Forwarded, X-Real-IP, Cf-*, ...) is dropped.
-The secret path is not stored: its fingerprint stands in its place."""
+Each refusal is a SCIM error, and is recorded with its reason:
+`scimproxy log last --filter failure:blocked`. What claims to say who called
+(X-Forwarded-*, Forwarded, X-Real-IP, Cf-*, ...) is dropped. The secret path is
+not stored: its fingerprint stands in its place."""
 
 
 def _environment() -> str:
@@ -94,7 +105,10 @@ Environment variables.
 
   SCIMPROXY_DB      the database, in place of recordings/scimproxy.db
   SCIMPROXY_TOKEN   bearer token of the SCIM server, for `doctor`
-  NGROK_AUTHTOKEN   token of the ngrok agent; `doctor` looks whether there is one
+  NGROK_AUTHTOKEN   token of the ngrok agent, for `up --tunnel ngrok`; `doctor`
+                    looks whether there is one
+  SSL_CERT_FILE     authorities that the proof of a tunnel's URL believes
+  SCIMPROXY_CA_DIR  where the authority of `up --mode forward` is kept
   NO_COLOR          no colours
   FORCE_COLOR       colours also where the output is no terminal
   COLUMNS           width of tables where the output is no terminal (80)"""

@@ -16,25 +16,23 @@ if TYPE_CHECKING:
     from scimproxy.app import RecordOptions
     from scimproxy.exchange import TunnelEvent
     from scimproxy.exposure import ExposureOptions
+    from scimproxy.proxy.engine import EngineOptions, GuardOptions
 
-__all__ = ["paste", "say_public", "say_state", "with_base"]
+__all__ = ["paste", "say_public", "say_state"]
 
 _COLOURS = {"up": "green", "degraded": "yellow", "reconnecting": "yellow", "failed": "red"}
 
 
-def with_base(url: str, base: str) -> str:
-    """Return the SCIM base URL: a tunnel's URL, with the path that clients use."""
-    return url if base and url.endswith(base) else url + base
-
-
-def paste(public: str) -> None:
+def paste(public: str, guard: GuardOptions | None) -> None:
     """Say where the SCIM base URL belongs; each value stands alone on its line, ready to copy."""
+    demanded = guard is not None and guard.token is not None
+    token = "the token of --require-token" if demanded else "your server's token"
     click.echo("    Okta      SCIM connector base URL (app > Provisioning > Integration)", err=True)
     click.echo(f"              {public}", err=True)
-    click.echo("              Authentication Mode: HTTP Header, with your server's token", err=True)
+    click.echo(f"              Authentication Mode: HTTP Header, with {token}", err=True)
     click.echo("    Runscope  environment variables SCIMBaseURL and auth", err=True)
     click.echo(f"              {public}", err=True)
-    click.echo("              Bearer YOUR-SERVERS-TOKEN", err=True)
+    click.echo(f"              Bearer {'THE-REQUIRED-TOKEN' if demanded else 'YOUR-SERVERS-TOKEN'}", err=True)
 
 
 def say_public(options: RecordOptions, event: TunnelEvent) -> None:
@@ -42,24 +40,21 @@ def say_public(options: RecordOptions, event: TunnelEvent) -> None:
     exposure = options.exposure
     assert exposure is not None
     assert event.url is not None
-    base = options.engine.public_base
+    public = safe(options.engine.base_url(event.url))
     click.echo(err=True)
-    click.secho(f"  PUBLIC at {safe(with_base(event.url, base))}", bold=True, err=True)
+    click.secho(f"  PUBLIC at {public}", bold=True, err=True)
     if event.message:
         click.echo(f"    {safe(event.message)}", err=True)
-    paste(safe(with_base(event.url, base)))
-    for line in _facts(exposure, base, str(options.engine.target)):
-        click.echo(f"    {line}", err=True)
+    paste(public, options.engine.guard)
+    for line in _facts(exposure, options.engine):
+        click.echo(click.wrap_text(line, 80, "    ", "    "), err=True)
     click.echo(err=True)
 
 
-def _facts(exposure: ExposureOptions, base: str, target: str) -> list[str]:
+def _facts(exposure: ExposureOptions, engine: EngineOptions) -> list[str]:
     traits = exposure.provider.traits
-    reachable = f"what lies below {base}" if base else "everything that the server has"
-    lines = [
-        "Anyone on the internet who knows the URL can send requests to your server.",
-        f"Reachable: {reachable} ({target}), through this recording only.",
-    ]
+    reachable = f"what lies below {engine.served_path}" if engine.served_path else "everything that the server has"
+    lines = [_who(engine.guard), f"Reachable: {reachable} at {engine.target.origin}, through this recording only."]
     if traits.shows_address:
         lines.append("On ngrok's free plan callers are shown this machine's public IP address.")
     if traits.encrypted is False:
@@ -74,6 +69,17 @@ def _facts(exposure: ExposureOptions, base: str, target: str) -> list[str]:
     if exposure.idle_close_s is not None:
         ends += f", or until nothing came for {exposure.idle_close_s / 60:g} minutes (--idle-close)"
     return [*lines, f"{ends}."]
+
+
+def _who(guard: GuardOptions | None) -> str:
+    """Say who can send requests to the server."""
+    needs = [
+        *(["has the token of --require-token"] if guard is not None and guard.token is not None else []),
+        *(["comes from an address of --allow"] if guard is not None and guard.allow is not None else []),
+    ]
+    if not needs:
+        return "Anyone on the internet who knows the URL can send requests to your server."
+    return f"Who knows the URL and {' and '.join(needs)} can send requests to your server."
 
 
 def say_state(event: TunnelEvent) -> None:

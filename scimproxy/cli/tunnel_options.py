@@ -13,24 +13,48 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scimproxy.cli.options import DURATION
+from scimproxy.cli.sections import typed
 from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
     from scimproxy.exposure import ExposureOptions
     from scimproxy.tunnel.contract import Provider
 
-__all__ = ["exposure_of", "tunnel_options", "vouches"]
+__all__ = ["TUNNEL_NAMES", "exposure_of", "tunnel_options", "vouches"]
 
 type Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
+TUNNEL_NAMES = (
+    "tunnel", "tunnel_url", "ngrok_path", "ngrok_token", "ngrok_config", "traffic_policy", "tunnel_url_pattern",
+    "ssh_remote", "ssh_identity", "ssh_config", "ssh_port", "on_url_change", "max_duration", "idle_close", "no_probe",
+)  # fmt: skip
+"""The parameters of a tunnel, in the order in which the help shows them."""
+
+_OWNERS = {
+    "ngrok": ("tunnel_url", "ngrok_path", "ngrok_token", "ngrok_config", "traffic_policy"),
+    "ssh": ("ssh_remote", "ssh_identity", "ssh_config", "ssh_port"),
+    "command": ("tunnel_url_pattern",),
+}
+
+
+def _only_one(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> str:
+    if len(given) > 1:
+        raise UsageError(
+            f"--tunnel is there {len(given)} times, and a recording has one tunnel",
+            hint="start a second scimproxy, with a --port of its own, for a second tunnel",
+        )
+    return given[0] if given else "none"
+
+
 _OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--tunnel",
         metavar="NAME[:MORE]",
-        default="none",
-        show_default=True,
+        multiple=True,
+        callback=_only_one,
+        show_default="none",
         help="Make it public: ngrok, ssh:user@host, cloudflared, command:'...', ... (`scimproxy tunnel list`).",
     ),
     click.option("--url", "--domain", "tunnel_url", metavar="URL", help="ngrok: the public URL or domain to use."),
@@ -81,11 +105,13 @@ def exposure_of(given: Mapping[str, Any], *, public_url: str | None, base: str) 
     """
     name, _, more = str(given["tunnel"]).partition(":")
     if name == "none":
-        _refuse_unused(given)
+        _refuse_unused()
         return None
     from scimproxy.exposure import ExposureOptions
 
-    provider = _provider(name.strip().lower(), more.strip(), given, public_url=public_url, base=base)
+    name = name.strip().lower()
+    provider = _provider(name, more.strip(), given, public_url=public_url, base=base)
+    _refuse_others(name)
     _ready(provider)
     return ExposureOptions(
         provider=provider,
@@ -96,25 +122,24 @@ def exposure_of(given: Mapping[str, Any], *, public_url: str | None, base: str) 
     )
 
 
-def _refuse_unused(given: Mapping[str, Any]) -> None:
+def _refuse_unused() -> None:
     """An option that does nothing is a misunderstanding: the user thinks that there is a tunnel."""
-    for option in ("tunnel_url", "ngrok_path", "ngrok_token", "ngrok_config", "traffic_policy", "tunnel_url_pattern"):
-        if given[option] is not None:
-            shown = "--url" if option == "tunnel_url" else f"--{option.replace('_', '-')}"
-            raise UsageError(f"{shown} is for a tunnel, and there is none", hint="add --tunnel ngrok")
-    for option in ("on_url_change", "idle_close"):
-        if given[option] is not None:
-            raise UsageError(
-                f"--{option.replace('_', '-')} is for a tunnel, and there is none", hint="add --tunnel, like ngrok"
-            )
+    for option in typed(name for name in TUNNEL_NAMES if name != "tunnel"):
+        raise UsageError(f"{option} is for a tunnel, and there is none", hint="add --tunnel, like --tunnel ngrok")
+
+
+def _refuse_others(name: str) -> None:
+    """The same for an option of another tunnel than the one that is opened."""
+    for owner, names in _OWNERS.items():
+        for option in typed(names) if owner != name else ():
+            hint = "a URL that is known already is a --public-url" if option == "--url" else f"leave {option} out"
+            raise UsageError(f"{option} is for {owner}, not for {name}", hint=hint)
 
 
 def _provider(name: str, more: str, given: Mapping[str, Any], *, public_url: str | None, base: str) -> Provider:
     from scimproxy.tunnel import recipes
     from scimproxy.tunnel.command import Command
 
-    if name != "ngrok" and given["tunnel_url"] is not None:
-        raise UsageError(f"--url is for ngrok, not for {name}", hint="a URL that is known already is a --public-url")
     if name == "ngrok":
         if more:
             raise UsageError("--tunnel ngrok takes nothing after its name", hint="the public URL is --url")

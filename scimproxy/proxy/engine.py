@@ -11,13 +11,14 @@ The rules every engine keeps, and the conformance suite in tests/conformance sho
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Protocol
 
-from scimproxy.errors import ScimproxyError, UsageError
+from scimproxy.errors import EngineError, ScimproxyError, UsageError
 from scimproxy.exchange import Connection, Exchange
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Network",
     "Recorder",
     "Target",
+    "cannot_listen",
 ]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -148,6 +150,18 @@ class Forward:
         )
 
 
+def cannot_listen(exc: OSError, place: Address) -> EngineError:
+    """Say why an engine cannot listen."""
+    if exc.errno == errno.EADDRINUSE:
+        return EngineError(
+            f"port {place.port} on {place.host} is taken by another program",
+            hint=f"stop that program (lsof -i :{place.port} shows it), or choose another port with --port (0: any)",
+        )
+    if exc.errno == errno.EACCES:
+        return EngineError(f"listening on {place} is not permitted", hint="choose a port above 1023 with --port")
+    return EngineError(f"cannot listen on {place}: {exc.strerror or exc}", hint="check --listen-host and --port")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardOptions:
     """What a listener that strangers reach lets through (`proxy.guard`); None switches a check off.
@@ -217,6 +231,10 @@ class EngineOptions:
         if self.guard is None or self.guard.secret_path is None:
             return self.served_path
         return f"/{self.guard.secret_path}{self.served_path}"
+
+    def base_url(self, public_url: str) -> str:
+        """Return the SCIM base URL to paste for the URL of a tunnel, which may hold the served path already."""
+        return public_url.removesuffix(self.served_path) + self.public_base
 
 
 class Recorder(Protocol):

@@ -8,7 +8,6 @@ and several engines live side by side. Import this module only where the engine 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import time
 from dataclasses import replace
@@ -20,7 +19,7 @@ from OpenSSL import SSL
 from scimproxy.errors import EngineError, ScimproxyError, StoreError
 from scimproxy.exchange import Phase, State
 from scimproxy.proxy import answers
-from scimproxy.proxy.engine import Address, EngineOptions, Recorder
+from scimproxy.proxy.engine import Address, EngineOptions, Recorder, cannot_listen
 from scimproxy.proxy.guard import Guard
 from scimproxy.proxy.mitm_client_tls import ClientAuthority
 from scimproxy.proxy.mitm_details import tls_context
@@ -77,7 +76,7 @@ class MitmEngine:
         try:
             self._server = await asyncio.start_server(self._accept, host, port)
         except OSError as exc:
-            raise _cannot_listen(exc, host, port) from exc
+            raise cannot_listen(exc, Address(host, port)) from exc
         bound = self._server.sockets[0].getsockname()
         self.own = (bound[0], bound[1])
         return Address(bound[0], bound[1])
@@ -208,15 +207,3 @@ _TOO_MANY = (
     written_headers("HTTP/1.1 503 Service Unavailable", _BUSY.headers.with_added("Connection", "close"))
     + _BUSY.content.data
 )
-
-
-def _cannot_listen(exc: OSError, host: str, port: int) -> EngineError:
-    place = Address(host, port)
-    if exc.errno == errno.EADDRINUSE:
-        return EngineError(
-            f"port {port} on {host} is taken by another program",
-            hint=f"stop that program (lsof -i :{port} shows it), or choose another port with --port",
-        )
-    if exc.errno == errno.EACCES:
-        return EngineError(f"listening on {place} is not permitted", hint="choose a port above 1023 with --port")
-    return EngineError(f"cannot listen on {place}: {exc.strerror or exc}", hint="check --host and --port")

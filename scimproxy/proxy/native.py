@@ -14,10 +14,10 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 
-from scimproxy.errors import EngineError, ScimproxyError
+from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Connection, Headers, Request, Response
 from scimproxy.proxy import answers, forwarding
-from scimproxy.proxy.engine import Address, EngineOptions, Recorder
+from scimproxy.proxy.engine import Address, EngineOptions, Recorder, cannot_listen
 from scimproxy.proxy.forwarding import Tap
 from scimproxy.proxy.guard import Guard
 from scimproxy.proxy.heads import Answers, Asks
@@ -88,10 +88,7 @@ class NativeEngine:
                 lambda: Client(self), options.listen_host, options.listen_port, backlog=1024
             )
         except OSError as exc:
-            raise EngineError(
-                f"cannot listen on {Address(options.listen_host, options.listen_port)}: {exc.strerror or exc}",
-                hint="another program uses this port: choose another with --port, or --port 0 for a free one",
-            ) from exc
+            raise cannot_listen(exc, Address(options.listen_host, options.listen_port)) from exc
         self._tick = loop.call_later(TICK_S, self._look_around)
         host, port = self._server.sockets[0].getsockname()[:2]
         return Address(host, port)

@@ -1,7 +1,7 @@
 """One request through the public URL: does the whole way work, and where it does not, which part is broken?
 
-One rule: only an answer of our own listener is proof: either the engine answers a probe itself (204 with the probe's
-header), or the exchange with this nonce was recorded here. Edge: the network, through our own client.
+One rule: only an answer of our own listener is proof: either the engine answers a probe itself (204 with what only
+this process can know), or the exchange with this nonce was recorded here. Edge: the network, through our own client.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Prober:
         base: the public base path, like /scim/v2.
         seen: whether a request with this nonce has reached our listener.
         nonce: makes the value of the probe's header; the engine's own where it answers probes.
+        proof: what the engine's own answer to a nonce holds, where it answers probes.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Prober:
         seen: Callable[[str], Awaitable[bool]],
         *,
         nonce: Callable[[], str] | None = None,
+        proof: Callable[[str], str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._base = base
         self._seen = seen
         self._nonce = nonce or _random
+        self._proof = proof
         self._timeout_s = timeout_s
 
     async def __call__(self, url: str) -> Proof:
@@ -72,7 +75,8 @@ class Prober:
             timeout_s=self._timeout_s, max_content=64 * 1024, ca=Path(named) if named else None
         ) as client:
             exchange = await client.send(request, url)
-        return judge(exchange, host, seen=await self._arrived(exchange, nonce))
+        proof = None if self._proof is None else self._proof(nonce)
+        return judge(exchange, host, seen=await self._arrived(exchange, nonce), proof=proof)
 
     async def _arrived(self, exchange: Exchange, nonce: str) -> bool:
         """Whether it reached us; an exchange without an answer may be written a moment later."""
@@ -88,12 +92,12 @@ def _random() -> str:
     return secrets.token_hex(16)
 
 
-def judge(exchange: Exchange, host: str, *, seen: bool) -> Proof:
-    """Say what the answer to a probe means."""
+def judge(exchange: Exchange, host: str, *, seen: bool, proof: str | None = None) -> Proof:
+    """Say what the answer to a probe means; `proof` is what our engine's own answer to it holds."""
     answer, failure = exchange.response, exchange.failure
     if answer is None:
         return Proof(ok=False, message=_unanswered(failure, host, seen=seen))
-    if seen or (answer.status_code == 204 and HEADER in answer.headers):
+    if seen or (proof is not None and answer.status_code == 204 and answer.headers.get(HEADER) == proof):
         took = f" in {(exchange.ended_at - exchange.started_at) * 1000:.0f} ms" if exchange.ended_at else ""
         return Proof(ok=True, message=f"a request through the public URL came back{took}")
     code = code_in(answer.headers.get("ngrok-error-code") or "")

@@ -30,6 +30,7 @@ from scimproxy.store import Reader
 from scimproxy.tunnel.process import PREFIX
 
 VISITOR = "127.0.0.2"
+WANTED = "a-token-of-some-length"
 
 
 class Public:
@@ -47,17 +48,19 @@ class Public:
         )
         self.url: str = self.up.wait_for("tunnel", state="up")["base_url"]
 
-    def visit(self, *requests: tuple[str, str, bytes]) -> list[tuple[int, bytes]]:
+    def visit(
+        self, *requests: tuple[str, str, bytes], address: str = VISITOR, **headers: str
+    ) -> list[tuple[int, bytes]]:
         """Send requests from the public side, on one connection."""
         parts = urlsplit(self.url)
         context = ssl.create_default_context(cafile=str(self.cloud.edge.ca))
         connection = http.client.HTTPSConnection(
-            "localhost", parts.port, timeout=60, context=context, source_address=(VISITOR, 0)
+            "localhost", parts.port, timeout=60, context=context, source_address=(address, 0)
         )
         answers = []
         with closing(connection):
             for method, path, body in requests:
-                connection.request(method, parts.path + path, body)
+                connection.request(method, parts.path + path, body, headers)
                 answer = connection.getresponse()
                 answers.append((answer.status, answer.read()))
         return answers
@@ -138,8 +141,7 @@ def test_traffic_from_the_public_side(cloud: EdgeThread, upstream: str, tmp_path
     assert stopped["exchanges"] == 1001  # the probe is answered by the engine itself, and not recorded
     nothing_is_left(tmp_path)
     with Reader.open(public.db) as reader:
-        found = [row for row in reader.exchanges(1) if row.target != "/scim/v2/ServiceProviderConfig"]
-        exchange = reader.exchange(found[0].id)
+        exchange = reader.exchange(next(reader.exchanges(1)).id)
         recorded = reader.run(1)
     assert exchange is not None
     assert exchange.client_address == VISITOR
@@ -149,6 +151,40 @@ def test_traffic_from_the_public_side(cloud: EdgeThread, upstream: str, tmp_path
     assert recorded is not None
     assert recorded.public_url is not None
     assert recorded.public_url.startswith("https://localhost:")
+
+
+def test_strangers_are_kept_out_of_the_tunnel(
+    cloud: EdgeThread, upstream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard behind a real agent: the path, the true address and the token decide; the secret is nowhere."""
+    monkeypatch.setenv("SCIM_TOKEN", WANTED)
+    public = Public(
+        tmp_path, cloud, upstream, "--secret-path", "auto", "--require-token", "env:SCIM_TOKEN", "--allow", VISITOR
+    )
+    users = ("GET", "/Users", b"")
+    auth = {"Authorization": f"Bearer {WANTED}"}
+    with public.up:
+        public.proven()
+        secret = urlsplit(public.url).path.split("/")[1]
+        got = [
+            public.visit(users, **auth),
+            public.visit(users),
+            public.visit(users, address="127.0.0.3", **auth, **{"X-Forwarded-For": VISITOR}),
+        ]
+        public.url = public.url.replace(f"/{secret}", "")
+        got.append(public.visit(users, **auth))
+        assert [status for ((status, _),) in got] == [200, 401, 403, 404]
+        assert b"GET /scim/v2/Users HTTP/1.1" in got[0][0][1]
+        public.up.stop()
+    assert len(secret) == 32
+    with Reader.open(public.db) as reader:
+        rows = [reader.exchange(row.id) for row in reader.exchanges(1)]
+        shown = json.dumps([[event.url, event.message] for event in reader.tunnel_events(1)])
+    told = [(row.client_address, row.failure.kind if row.failure else None) for row in rows if row is not None]
+    assert told == [(VISITOR, None), (VISITOR, "blocked"), ("127.0.0.3", "blocked"), (VISITOR, "blocked")]
+    assert secret not in shown
+    for file in tmp_path.glob("a.db*"):
+        assert secret.encode() not in file.read_bytes()
 
 
 def test_a_suite_runs_through_the_tunnel(cloud: EdgeThread, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import json
 import secrets
 import ssl
 import struct
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -52,6 +53,8 @@ class Bound:
         self.server.close()
         for visitor in list(self.visitors):
             visitor.transport.abort()
+        if sys.version_info >= (3, 13):
+            self.server.abort_clients()  # those too whose TLS handshake goes on
 
 
 @dataclass(eq=False)

@@ -114,6 +114,8 @@ class Mux:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def send(self, kind: int, flags: int, number: int, body: bytes = b"") -> None:
+        if self.writer.is_closing():
+            raise ConnectionResetError("the agent's connection is closed")
         self.writer.write(struct.pack(">II", (len(body) << 8) | (kind << 4) | flags, number) + body)
 
     def open(self) -> Stream:
