@@ -24,13 +24,35 @@ from scimproxy.scim.paths import parse_path
 __all__ = ["Bindings", "Bound", "Place", "Role", "place_of", "role_of", "type_of"]
 
 type Role = Literal[
-    "id", "member", "externalId", "bulkId", "location", "version", "secret", "name", "path", "filter", "detail", "text"
+    "id",
+    "member",
+    "externalId",
+    "bulkId",
+    "location",
+    "version",
+    "secret",
+    "name",
+    "path",
+    "filter",
+    "detail",
+    "text",
 ]
 """What a string in a message is. `member` is an id of a resource that another one names."""
 
 NAME, EXTERNAL, BULK = "name", "externalId", "bulkId"
 _NAMES = frozenset(
-    "username displayname nickname formatted familyname givenname middlename display profileurl employeenumber".split()
+    [
+        "username",
+        "displayname",
+        "nickname",
+        "formatted",
+        "familyname",
+        "givenname",
+        "middlename",
+        "display",
+        "profileurl",
+        "employeenumber",
+    ]
 )
 _VALUES = frozenset({"emails", "phonenumbers", "ims", "photos"})
 _ROOTS = frozenset({"resources", "data", "response", "value"})
@@ -44,7 +66,7 @@ _LONGEST = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One row of the table: in its role (`User`, `Group`, `name`, `externalId`, ...), `a` of run A is `b` of run B."""
+    """One row of the table: in its role (`User`, `Group`, `name`, ...), `a` of run A is `b` of run B."""
 
     role: str
     a: str
@@ -117,7 +139,7 @@ class Bindings:
     # --- the table
 
     def rows(self) -> list[Bound]:
-        """Return the table, in the order in which values were bound; values that are the same in both are left out."""
+        """Return the table, in the order in which values were bound, without those that are the same in both."""
         return [Bound(role, a, b) for (role, a), b in self._forth.items() if a != b]
 
     def to_json(self) -> str:
@@ -229,9 +251,11 @@ class Bindings:
 
     def _same_filter(self, a: Filter, b: Filter, kind: str, inside: tuple[str, ...]) -> bool:
         match a, b:
-            case (And(), And()) | (Or(), Or()):
-                return len(a.terms) == len(b.terms) and all(
-                    self._same_filter(x, y, kind, inside) for x, y in zip(a.terms, b.terms, strict=True)
+            case (And() | Or(), And() | Or()):
+                return (
+                    type(a) is type(b)
+                    and len(a.terms) == len(b.terms)
+                    and all(self._same_filter(x, y, kind, inside) for x, y in zip(a.terms, b.terms, strict=True))
                 )
             case Not(), Not():
                 return self._same_filter(a.filter, b.filter, kind, inside)

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from scimproxy.bind import EXTERNAL, Bindings, place_of, role_of, type_of
-from scimproxy.bodies import Body, Seen
+from scimproxy.bodies import NOTHING, Body, Seen
 from scimproxy.elements import paired_elements
 from scimproxy.exchange import SECRET_HEADERS, Headers
 from scimproxy.judging import Change, Verdict, judge
@@ -26,10 +26,42 @@ MOST = 200
 """Differences told of one pair of exchanges; the last one says that there are more."""
 
 _MOVING = frozenset(
-    "date server connection keep-alive transfer-encoding content-length age expires last-modified via host "
-    "user-agent accept-encoding cache-control pragma vary etag if-match if-none-match forwarded x-real-ip cf-ray "
-    "traceparent tracestate x-request-id request-id x-correlation-id x-okta-request-id x-runtime x-response-time "
-    "x-rate-limit-remaining x-rate-limit-reset x-ratelimit-remaining x-ratelimit-reset".split()
+    [
+        "date",
+        "server",
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "content-length",
+        "age",
+        "expires",
+        "last-modified",
+        "via",
+        "host",
+        "user-agent",
+        "accept-encoding",
+        "cache-control",
+        "pragma",
+        "vary",
+        "etag",
+        "if-match",
+        "if-none-match",
+        "forwarded",
+        "x-real-ip",
+        "cf-ray",
+        "traceparent",
+        "tracestate",
+        "x-request-id",
+        "request-id",
+        "x-correlation-id",
+        "x-okta-request-id",
+        "x-runtime",
+        "x-response-time",
+        "x-rate-limit-remaining",
+        "x-rate-limit-reset",
+        "x-ratelimit-remaining",
+        "x-ratelimit-reset",
+    ]
 )
 _MOVING_STARTS = ("x-forwarded-", "ngrok-", "x-amzn-", "x-b3-", "cf-")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?([.,]\d+)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
@@ -149,6 +181,11 @@ class _Walk:
         if one.response.http_version != two.response.http_version:
             versions = (one.response.http_version, two.response.http_version)
             yield self._made("value", ("response", "http_version"), "/response/http_version", *versions)
+        if (status[0] < 400) != (status[1] < 400):  # one is an error: no part of the answers has a counterpart
+            if (self._a.response, self._b.response) != (NOTHING, NOTHING):
+                bodies = (_told(self._a.response), _told(self._b.response))
+                yield self._made("error", ("response", "body"), "/response/body", *bodies)
+            return
         yield from self._headers("response", one.response.headers, two.response.headers)
         yield from self._versions(one.response.headers, two.response.headers)
         yield from self._body("response", self._a.response, self._b.response)
@@ -212,7 +249,7 @@ class _Walk:
         elif isinstance(a, list) and isinstance(b, list):
             yield from self._list(a, b, names, pointer)
         elif _type(a) != _type(b):
-            yield self._made("empty" if _empty(a) and _empty(b) else "type", names, pointer, a, b)
+            yield self._made(_between(a, b), names, pointer, a, b)
         elif isinstance(a, str):
             change = self._text(a, b, names)
             if change is not None:
@@ -340,8 +377,15 @@ def _short(value: Any) -> Any:  # noqa: ANN401 - JSON
     return f"{value[:_CUT]}…" if isinstance(value, str) and len(value) > _CUT else value
 
 
+def _between(a: object, b: object) -> Change:
+    """Return what happened where the JSON types differ: null is absent."""
+    if _empty(a) and _empty(b):
+        return "empty"
+    return "added" if a is None else "missing" if b is None else "type"
+
+
 def _empty(value: object) -> bool:
-    return value is None or value == [] or value == {}
+    return value is None or (isinstance(value, list | dict) and not value)
 
 
 def _type(value: object) -> str:
@@ -349,9 +393,10 @@ def _type(value: object) -> str:
         return "boolean"
     if isinstance(value, int | float):
         return "number"
-    return {str: "string", dict: "object", list: "array"}.get(type(value), "null")
+    if isinstance(value, str):
+        return "string"
+    return "null" if value is None else "object" if isinstance(value, dict) else "array"
 
 
 def _escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
-

@@ -28,9 +28,7 @@ class Pairs:
     only_b: list[int]
 
 
-def paired_elements(
-    a: list[Any], b: list[Any], names: tuple[str, ...], kind: str, bindings: Bindings
-) -> Pairs:
+def paired_elements(a: list[Any], b: list[Any], names: tuple[str, ...], kind: str, bindings: Bindings) -> Pairs:
     """Pair the elements of two lists at a place; `kind` is the type of resource that the exchange is about."""
     if names[-1] == "operations":  # those of a PATCH or a bulk request happen in their order
         count = min(len(a), len(b))

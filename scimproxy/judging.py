@@ -1,6 +1,6 @@
 """How much a difference matters to a client: breaking, changed, additive or noise, with the reason.
 
-One rule: the verdict follows from what changed and where, never from the values' text; it is a table that can be read.
+One rule: the verdict follows from what changed and where, never from the values' text.
 What a client sent is never breaking: no server did it. Pure; diff.py asks for each difference it finds.
 """
 
@@ -14,9 +14,22 @@ type Verdict = Literal["breaking", "changed", "additive", "noise"]
 """From what stops clients to what nobody notices."""
 
 type Change = Literal[
-    "missing", "added", "value", "type", "order", "case", "empty", "form", "other", "failure", "status", "body"
+    "missing",
+    "added",
+    "value",
+    "type",
+    "order",
+    "case",
+    "empty",
+    "form",
+    "other",
+    "failure",
+    "status",
+    "body",
+    "error",
 ]
-"""What happened: `form` is a value written otherwise, `other` one that names another resource, `body` no JSON any more."""
+"""What happened: `form` is a value written otherwise, `other` one that names another resource, `body` JSON in one run
+only, `error` an answer in one run and an error in the other."""
 
 _BODY_REASONS: dict[Change, tuple[Verdict, str]] = {
     "missing": ("breaking", "clients that read it find nothing"),
@@ -29,6 +42,7 @@ _BODY_REASONS: dict[Change, tuple[Verdict, str]] = {
     "form": ("changed", "the value is written in another form"),
     "other": ("breaking", "it names another resource"),
     "body": ("breaking", "the body is no JSON in one of the runs"),
+    "error": ("changed", "one of the answers is an error"),
 }
 _HEADER_REASONS: dict[tuple[str, Change], tuple[Verdict, str]] = {
     ("location", "missing"): ("breaking", "clients find the new resource by it (RFC 7644 section 3.3)"),
@@ -88,6 +102,8 @@ def _of_body(change: Change, names: tuple[str, ...]) -> tuple[Verdict, str]:
         )
     if last == "resources" and change == "order":
         return "changed", "resources come in another order"
+    if last == "password" and change == "added":
+        return "breaking", "a password is never returned (RFC 7643 section 4.1.1)"
     if not names and change == "added":
         return "additive", "there was no body"
     if not names and change == "missing":

@@ -1,6 +1,6 @@
 """Which exchange of run A is which of run B: by the suite's step, else by operation, resource and order.
 
-One rule: every exchange has one partner at most, and a partner is what was asked alike, never what was answered alike.
+One rule: every exchange has one partner at most, and partners are alike in what was asked, not in what was answered.
 Creates are paired first, and their ids bound, so that what follows can be told apart by its resource. Linear.
 Pure. Flow: two lists of `Seen` -> pair_runs -> Pairing -> run_diff.py.
 """
@@ -42,11 +42,10 @@ def pair_runs(a: Sequence[Seen], b: Sequence[Seen], bindings: Bindings) -> Pairi
     for key in (_named, _alike, _created):
         for left, right in made.match(key):
             _bind(a[left], b[right], bindings)
-    for masked in (False, True):
-        made.match(
-            lambda it, masked=masked: _asked(it, bindings.b_of, None, masked=masked),  # type: ignore[misc]
-            lambda it, masked=masked: _asked(it, None, bindings.a_of, masked=masked),  # type: ignore[misc]
-        )
+    ours, theirs = _Words(bindings, "a"), _Words(bindings, "b")
+    made.match(ours.exactly, theirs.exactly)
+    made.match(ours.masked, theirs.masked)
+    made.match(ours.roughly, theirs.roughly)
     return Pairing(sorted(made.both), made.rooms[0], made.rooms[1])
 
 
@@ -116,37 +115,45 @@ def _bind(a: Seen, b: Seen, bindings: Bindings) -> None:
     if one is not None and two is not None:
         bindings.sent(one, two)
     if a.operation.resource_id and b.operation.resource_id:
-        bindings.same(type_of((a.operation.endpoint or "").strip("/")), a.operation.resource_id, b.operation.resource_id)
+        bindings.same(
+            type_of((a.operation.endpoint or "").strip("/")), a.operation.resource_id, b.operation.resource_id
+        )
 
 
 # --- everything else
 
 
-type _Ask = Callable[[str, str], str | None]
+class _Words:
+    """What an exchange of run `side` asks for, in the words of run A; each method tells less of it than the last."""
 
+    def __init__(self, bindings: Bindings, side: str) -> None:
+        self._bindings = bindings
+        self._side = side
 
-def _asked(it: Seen, b_of: _Ask | None, a_of: _Ask | None, *, masked: bool) -> Hashable:
-    """Return what was asked for, in the words of run A; `masked` leaves out what no binding knows.
+    def exactly(self, it: Seen) -> Hashable:
+        """With every value; those that are bound are translated."""
+        return self._asked(it, self._translated)
 
-    On the side of run A `b_of` tells whether a value is bound, on that of run B `a_of` translates it.
-    """
+    def masked(self, it: Seen) -> tuple[str, str, str | None, str]:
+        """Without the names and ids that no binding knows."""
+        return self._asked(it, lambda role, value: self._translated(role, value, known=True) or "?")
 
-    def known(role: str, value: str) -> str:
-        if a_of is not None:
-            found = a_of(role, value)
-        else:
-            found = value if b_of is not None and b_of(role, value) is not None else None
-        return "?" if found is None and masked else found or value
+    def roughly(self, it: Seen) -> Hashable:
+        """With no more of the query than its parameters' names."""
+        method, where, resource, query = self.masked(it)
+        return method, where, resource, tuple([part.partition("=")[0] for part in query.split("&")])
 
-    operation, request = it.operation, it.exchange.request
-    query = _QUOTED.sub(lambda one: f'"{known(NAME, one[1])}"', request.query or "")
-    if not operation.is_scim:
-        return (request.method, request.path, "" if masked else query)
-    kind = type_of((operation.endpoint or "").strip("/"))
-    resource = operation.resource_id
-    return (
-        request.method,
-        operation.endpoint,
-        None if resource is None or operation.kind == "create" else known(kind, resource),
-        query,
-    )
+    def _translated(self, role: str, value: str, *, known: bool = False) -> str | None:
+        if self._side == "b":
+            return self._bindings.a_of(role, value) or (None if known else value)
+        return value if not known or self._bindings.b_of(role, value) is not None else None
+
+    @staticmethod
+    def _asked(it: Seen, said: Callable[[str, str], str | None]) -> tuple[str, str, str | None, str]:
+        operation, request = it.operation, it.exchange.request
+        query = _QUOTED.sub(lambda one: f'"{said(NAME, one[1])}"', request.query or "")
+        if not operation.is_scim:
+            return request.method, request.path, None, query
+        kind = type_of((operation.endpoint or "").strip("/"))
+        named = operation.resource_id if operation.kind != "create" else None
+        return request.method, operation.endpoint or request.path, named and said(kind, named), query

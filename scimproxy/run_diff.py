@@ -15,7 +15,7 @@ from scimproxy import rank
 from scimproxy.bind import Bindings
 from scimproxy.bodies import Seen
 from scimproxy.diff import Difference, differences
-from scimproxy.judging import Verdict
+from scimproxy.judging import Change, Verdict
 from scimproxy.match import pair_runs
 
 __all__ = ["VERDICTS", "PairDiff", "RunDiff", "TimingChange", "compare_pair", "compare_runs"]
@@ -97,7 +97,7 @@ def compare_runs(
     bindings: Bindings | None = None,
     timing: bool = True,
 ) -> RunDiff:
-    """Return what differs between two runs; `noise` are more runs of the build of run A, `bindings` are known ones."""
+    """Return what differs between two runs; `noise` are more runs of the build of run A, `bindings` those known."""
     learned: set[Hashable] = set()
     for other in noise:
         learned |= set(_marks(_compare(a, other, Bindings(), timing=timing)))
@@ -118,9 +118,8 @@ def _compare(a: Sequence[Seen], b: Sequence[Seen], bindings: Bindings, *, timing
     return RunDiff(len(pairing.both), tuple(pairs), timings, bindings)
 
 
-def _only(change: str, run: str) -> Difference:
-    made = "missing" if change == "missing" else "added"
-    return Difference("", made, None, None, "changed", f"only run {run} has this exchange", ("only",))
+def _only(change: Change, run: str) -> Difference:
+    return Difference("", change, None, None, "changed", f"only run {run} has this exchange", ("only",))
 
 
 def _timings(pairs: Sequence[tuple[Seen, Seen]]) -> Iterator[TimingChange]:
@@ -130,7 +129,7 @@ def _timings(pairs: Sequence[tuple[Seen, Seen]]) -> Iterator[TimingChange]:
         if one is not None and two is not None:
             groups[_group(a)].append((one, two))
             groups["all operations"].append((one, two))
-    if len(groups) == 2:  # noqa: PLR2004 - one operation, and all of them: the same
+    if len(groups) == 2:  # one operation, and all of them: the same
         del groups["all operations"]
     for name, durations in sorted(groups.items()):
         found = rank.compare(durations)
