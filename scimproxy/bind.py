@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -84,21 +85,22 @@ class Place:
     rest: str
 
 
-def role_of(path: tuple[str, ...]) -> Role:
-    """Return the role of a value by the names that lead to it: lower case, without indexes (RFC 7643, RFC 7644)."""
-    if not path:
-        return "text"
-    last, parent = path[-1], path[-2] if len(path) > 1 else ""
+@lru_cache(maxsize=4096)  # names come over the wire
+def _role(parent: str, last: str) -> Role:
     if last == "value" and parent in {"members", "groups", "manager"}:
         return "member"
     if last in _NAMES or (last == "value" and parent in _VALUES):
         return "name"
     if parent == "operations" and last == "version":
         return "version"
-    known = _BY_NAME.get((parent, last)) or _BY_NAME.get(("", last))
     if last == "id" and parent and parent not in _ROOTS:
         return "text"
-    return known or "text"
+    return _BY_NAME.get((parent, last)) or _BY_NAME.get(("", last)) or "text"
+
+
+def role_of(path: tuple[str, ...]) -> Role:
+    """Return the role of a value by the names that lead to it: lower case, without indexes (RFC 7643, RFC 7644)."""
+    return _role(path[-2] if len(path) > 1 else "", path[-1]) if path else "text"
 
 
 _BY_NAME: dict[tuple[str, str], Role] = {

@@ -33,6 +33,8 @@ def paired_elements(a: list[Any], b: list[Any], names: tuple[str, ...], kind: st
     if names[-1] == "operations":  # those of a PATCH or a bulk request happen in their order
         count = min(len(a), len(b))
         return Pairs([(at, at) for at in range(count)], list(range(count, len(a))), list(range(count, len(b))))
+    if len(a) == len(b) == 1 and names[-1] != "resources":
+        return Pairs([(0, 0)], [], [])
     rooms = [list(range(len(a))), list(range(len(b)))]
     both: list[tuple[int, int]] = []
 
