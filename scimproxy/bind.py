@@ -61,6 +61,7 @@ _TYPES = {"Users": "User", "Groups": "Group", "Roles": "Role", "Entitlements": "
 _FIXED = frozenset({"ServiceProviderConfig", "ResourceType", "Schema"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _WORD = re.compile(r"[^\W_]+")
+_PHRASE = re.compile(r"[^\s\"'()<>\[\],;]+")
 _SHORTEST = 4
 _LONGEST = 65_536
 
@@ -193,7 +194,16 @@ class Bindings:
         """Return whether two texts are the same once names are exchanged; with `ids`, ids of any type too."""
         if a == b or (a, b) in self._names:
             return True
-        if max(len(a), len(b)) > _LONGEST or _WORD.split(a) != _WORD.split(b):
+        if max(len(a), len(b)) > _LONGEST or _PHRASE.split(a) != _PHRASE.split(b):
+            return False
+        pairs = zip(_PHRASE.findall(a), _PHRASE.findall(b), strict=True)
+        return all(x == y or self._is_name(x, y) or self._same_words(x, y, ids=ids) for x, y in pairs)
+
+    def _is_name(self, a: str, b: str) -> bool:
+        return min(len(a), len(b)) >= _SHORTEST and (a, b) in self._names
+
+    def _same_words(self, a: str, b: str, *, ids: bool) -> bool:
+        if _WORD.split(a) != _WORD.split(b):
             return False
         pairs = zip(_WORD.findall(a), _WORD.findall(b), strict=True)
         return all(x == y or (x, y) in self._words or (ids and self._is_id(x, y)) for x, y in pairs)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scimproxy.run_diff import RunDiff
     from scimproxy.store import Reader
 
-__all__ = ["MOST_EXCHANGES", "diff_command"]
+__all__ = ["MOST_EXCHANGES", "diff_command", "read_run"]
 
 MOST_EXCHANGES = 50_000
 """Exchanges of one run that are compared; both runs are in memory while they are."""
@@ -58,7 +58,7 @@ def diff_command(
     html: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare run A with run B: ids, names of one run are found again in the other.
+    """Compare run A with run B: ids and names of one run are found again in the other.
 
     A and B are ids of runs, names, or `last`; with -x, numbers of exchanges. Each difference is
     breaking, changed, additive or noise, with the reason. Exit code 1: something is breaking.
@@ -75,8 +75,8 @@ def diff_command(
         else:
             runs = [resolve_run(reader, one) for one in (a, b)]
             names = (_name(runs[0]), _name(runs[1]))
-            others = [_run(reader, resolve_run(reader, one)) for one in noise]
-            one, two = (_run(reader, run) for run in runs)
+            others = [read_run(reader, resolve_run(reader, one)) for one in noise]
+            one, two = (read_run(reader, run) for run in runs)
             found = compare_runs(one, two, noise=others, bindings=bindings, timing=not no_timing)
     _write(found, names, kept=kept, markdown=markdown, html=html, noise=show_noise)
     _print(found, names, as_json=as_json, noise=show_noise)
@@ -153,7 +153,7 @@ def _exchange(reader: Reader, text: str) -> Seen:
     return seen(_light(found))
 
 
-def _run(reader: Reader, run: Run) -> list[Seen]:
+def read_run(reader: Reader, run: Run) -> list[Seen]:
     """Read a run whole: its exchanges, each with the step of a suite that made it."""
     from scimproxy.bodies import seen
 
