@@ -67,6 +67,7 @@ _MOVING_STARTS = ("x-forwarded-", "ngrok-", "x-amzn-", "x-b3-", "cf-")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?([.,]\d+)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
 _RANDOM = re.compile(r"(?=.*\d)[A-Za-z0-9]{6,}|[0-9a-fA-F]{8}", re.ASCII)
+_FILTER = re.compile(r"\[.*\]", re.DOTALL)
 _WORDS = re.compile(r"[^\W_]+")
 _CUT = 2_000
 
@@ -261,7 +262,8 @@ class _Walk:
         if a.keys() == b.keys():
             for name, value in a.items():
                 if not _plainly_same(value, b[name]):
-                    yield from self._value(value, b[name], (*names, name.lower()), f"{pointer}/{_escaped(name)}")
+                    inner = _target(a, b) if names[-1] == "operations" and name == "value" else (name.lower(),)
+                    yield from self._value(value, b[name], (*names, *inner), f"{pointer}/{_escaped(name)}")
             return
         others = _spelled(a, b)
         for name, value in a.items():
@@ -338,6 +340,14 @@ def parameters(of: Seen) -> dict[str, str]:
             name, value = unquote_plus(name).lower(), unquote_plus(value)
             found[name] = f"{found[name]}&{value}" if name in found else value
     return found
+
+
+def _target(a: dict[str, Any], b: dict[str, Any]) -> Names:
+    """Return the names that a PATCH operation's value stands for: those of its path, where it has one."""
+    found = [_FILTER.sub("", one["path"]).lower() for one in (a, b) if isinstance(one.get("path"), str)]
+    if len(found) != 2 or found[0] != found[1]:
+        return ("value",)
+    return tuple(found[0].rpartition(":")[2].split("."))
 
 
 def _plainly_same(a: object, b: object) -> bool:

@@ -13,7 +13,10 @@ from jinja2 import Environment
 from scimproxy.diff_report import sentence, shown, timing_line, title
 from scimproxy.run_diff import VERDICTS, RunDiff
 
-__all__ = ["html"]
+__all__ = ["MOST_PAIRS", "html"]
+
+MOST_PAIRS = 2_000
+"""Pairs of exchanges on the page, the worst first where there are more; a browser shows no more with ease."""
 
 _TEMPLATE = Path(__file__).with_name("templates") / "diff.html"
 
@@ -23,7 +26,11 @@ def html(found: RunDiff, names: tuple[str, str]) -> str:
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         _TEMPLATE.read_text(encoding="utf-8")
     )
+    pairs = found.pairs
+    if len(pairs) > MOST_PAIRS:
+        pairs = tuple(sorted(pairs, key=lambda pair: VERDICTS.index(pair.verdict)))[:MOST_PAIRS]
     return template.render(
+        left_out=len(found.pairs) - len(pairs),
         names=[shown(name)[1:-1] for name in names],
         sentence=sentence(found),
         outcome="fail" if found.breaking else "pass",
@@ -42,7 +49,7 @@ def html(found: RunDiff, names: tuple[str, str]) -> str:
                     for one in pair.differences
                 ],
             }
-            for pair in found.pairs
+            for pair in pairs
         ],
         timings=[(one.verdict, timing_line(one), one.reason) for one in found.timings],
         bindings=[(row.role, shown(row.a), shown(row.b)) for row in found.bindings.rows()[:1000]],

@@ -214,6 +214,14 @@ def test_requests() -> None:
     assert [
         one[1] for one in told(ask("PATCH", "/scim/v2/Groups/1", patch), ask("PATCH", "/scim/v2/Groups/1", other))
     ] == ["value"]
+    added = [{"Operations": [{"op": "add", "path": "members", "value": [{"value": one}]}]} for one in ("1", "7")]
+    assert told(*(ask("PATCH", "/scim/v2/Groups/1", one) for one in added)) == [], "ids of members, by the path"
+    named = [{"Operations": [{"op": "replace", "path": path, "value": "x"}]} for path in ("title", "name.givenName")]
+    named[1]["Operations"][0]["value"] = "y"
+    assert [one[:2] for one in told(*(ask("PATCH", "/scim/v2/Groups/1", one) for one in named))] == [
+        ("/request/body/Operations/0/path", "value"),
+        ("/request/body/Operations/0/value", "value"),
+    ]
     found = [{"filter": f'userName eq "{name}"'} for name in ("ann", "eve")]
     assert told(*(ask("POST", "/scim/v2/.search", one) for one in found)) == []
     assert [

@@ -4,9 +4,11 @@ import re
 from html.parser import HTMLParser
 
 import factories
+import pytest
 from test_diff_report import FOUND, NAMES, SLOW
 
-from scimproxy.bodies import seen
+from scimproxy import diff_html
+from scimproxy.bodies import Seen, seen
 from scimproxy.diff_html import html
 from scimproxy.run_diff import compare_pair, compare_runs
 
@@ -57,3 +59,20 @@ def test_what_it_tells() -> None:
     assert "- / 4" in html(compare_runs([], [FOUND.pairs[0].seen]), NAMES)
     nothing = html(compare_runs([], []), NAMES)
     assert "no difference" in nothing and "<h2>" not in nothing
+
+
+def test_of_many_pairs_the_worst_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diff_html, "MOST_PAIRS", 1)
+    one = seen(factories.exchange("GET", "/scim/v2/Users/1", answer={"a": 1, "b": 1}))
+    two = seen(factories.exchange("GET", "/scim/v2/Groups", answer={"a": 1}))
+    page = html(compare_runs([two, one], [one_without_b(), changed()]), ("a", "b"))
+    assert "1 more pairs differ" in page
+    assert page.count("<details") == 1 and "/response/body/b" in page
+
+
+def one_without_b() -> Seen:
+    return seen(factories.exchange("GET", "/scim/v2/Users/1", answer={"a": 1}))
+
+
+def changed() -> Seen:
+    return seen(factories.exchange("GET", "/scim/v2/Groups", answer={"a": 2}))

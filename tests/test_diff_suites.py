@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,25 @@ async def test_two_runs_of_one_build_do_not_differ(name: str, tmp_path: Path) ->
     bare = [[replace(it, step=None) for it in run] for run in (a, b)]
     without_steps = compare_runs(*bare, timing=False)
     assert (without_steps.compared, lines(without_steps)) == (len(a), [])
+
+
+async def test_short_numeric_ids_are_told_apart_from_other_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run A has the ids 1, 2, 3, ... and run B 3, 4, 5, ...: each is somebody else's in the other run."""
+    db = tmp_path / "a.db"
+    runs = []
+    for start in (1, 3):
+        ids = itertools.count(start)
+        monkeypatch.setattr("scimproxy.demo.uuid.uuid4", lambda ids=ids: next(ids))
+        runs.append(load(db, await record(db, "scim2-spec")))
+    for a, b in (runs, [[replace(it, step=None) for it in run] for run in runs]):
+        found = compare_runs(a, b, timing=False)
+        assert (found.compared, lines(found)) == (len(a), [])
+        users = {row.a: row.b for row in found.bindings.rows() if row.role == "User"}
+        assert users["1"] == "3" and all(int(b) == int(a) + 2 for a, b in users.items() if a.isdecimal())
+    other = compare_runs(runs[0], load(db, await record(db, "scim2-spec", "total-results-of-page")), timing=False)
+    assert set(lines(other)) == SHOWN["total-results-of-page"]
 
 
 @pytest.fixture(scope="module")

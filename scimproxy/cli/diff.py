@@ -165,23 +165,22 @@ def read_run(reader: Reader, run: Run) -> list[Seen]:
         )
     suite = reader.suite(run.id)
     steps = {} if suite is None else {one.exchange_id: (one.number, one.note) for one in suite.steps}
-    return [seen(_light(one), steps.get(one.id)) for one in reader.all_whole(run.id)]
+    return [seen(_light(one), steps.get(one.id)) for one in reader.all_whole(run.id, with_connections=False)]
 
 
 def _light(exchange: Exchange) -> Exchange:
     """Return an exchange without secrets, and without bodies that are too long to be compared by value."""
+    from scimproxy.bodies import LONGEST
     from scimproxy.redact import redact
 
     clean, _ = redact(exchange)
-    response = clean.response
-    return replace(
-        clean,
-        request=replace(clean.request, content=_shorter(clean.request.content)),
-        response=None if response is None else replace(response, content=_shorter(response.content)),
-    )
+    request, response = clean.request, clean.response
+    if len(request.content.data) > LONGEST:
+        clean = replace(clean, request=replace(request, content=_shorter(request.content)))
+    if response is not None and len(response.content.data) > LONGEST:
+        clean = replace(clean, response=replace(response, content=_shorter(response.content)))
+    return clean
 
 
 def _shorter(content: Content) -> Content:
-    from scimproxy.bodies import LONGEST
-
-    return content if len(content.data) <= LONGEST else replace(content, data=b"", redacted=False)
+    return replace(content, data=b"", redacted=False)
