@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 from scimproxy.bind import EXTERNAL, Bindings, place_of, role_of, type_of
 from scimproxy.bodies import NOTHING, Body, Seen
 from scimproxy.elements import paired_elements
-from scimproxy.exchange import SECRET_HEADERS, Headers
+from scimproxy.exchange import SECRET_HEADERS, Exchange, Headers
 from scimproxy.judging import Change, Verdict, judge
 
 __all__ = ["MOST", "Difference", "differences", "operations"]
@@ -117,6 +117,7 @@ class _Walk:
         self._b = b
         self._bindings = bindings
         self._asked = True
+        self._leads = all(_leads(it.exchange) for it in (a, b))
         self._kind = type_of((a.operation.endpoint or "").strip("/"))
         self._fixed = a.operation.kind == "discovery"
 
@@ -136,7 +137,7 @@ class _Walk:
         yield from self._response()
 
     def _made(self, change: Change, names: Names, pointer: str, a: object, b: object) -> Difference:
-        verdict, reason = judge(change, names)
+        verdict, reason = judge(change, names, leads=self._leads or names[-1] != "location")
         return Difference(pointer, change, _short(a), _short(b), verdict, reason, names)
 
     # --- the parts of an exchange
@@ -329,6 +330,12 @@ class _Walk:
         if (left.where, left.prefix) != (right.where, right.prefix):
             return "form"
         return None if self._bindings.same_place(left, right) else "other"
+
+
+def _leads(exchange: Exchange) -> bool:
+    """Whether clients follow the Location of this answer: something was made, or has moved."""
+    status = 0 if exchange.response is None else exchange.response.status_code
+    return status in {200, 201} if exchange.request.method == "POST" else 300 <= status < 400
 
 
 def parameters(of: Seen) -> dict[str, str]:

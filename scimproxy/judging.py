@@ -56,8 +56,11 @@ _HEADER_REASONS: dict[tuple[str, Change], tuple[Verdict, str]] = {
 }
 
 
-def judge(change: Change, names: tuple[str, ...]) -> tuple[Verdict, str]:
-    """Return the verdict on a change at a place: (`response`, `body`, `emails`, `value`), lower case, no indexes."""
+def judge(change: Change, names: tuple[str, ...], *, leads: bool = True) -> tuple[Verdict, str]:
+    """Return the verdict on a change at a place: (`response`, `body`, `emails`, `value`), lower case, no indexes.
+
+    `leads` says whether the status is one with which clients follow Location: 201 or a redirect (RFC 9110 s10.2.2).
+    """
     side, part = names[0], names[1] if len(names) > 1 else ""
     if change == "failure":
         return "breaking", "one of the runs has no whole answer"
@@ -66,7 +69,7 @@ def judge(change: Change, names: tuple[str, ...]) -> tuple[Verdict, str]:
     if change == "status":
         return "breaking", "clients act on the status"
     if part == "headers":
-        return _of_header(change, names[-1])
+        return _of_header(change, names[-1] if leads or change != "missing" else "")
     if part == "body":
         return _of_body(change, names[2:])
     return "changed", "the response is another one"

@@ -117,7 +117,7 @@ def test_members_of_case_alone_are_not_confused() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "found"),
     [
-        ({"Location": "http://scim.example/scim/v2/Users/1"}, {}, [("location", "missing", "breaking")]),
+        ({"Location": "http://scim.example/scim/v2/Users/1"}, {}, [("location", "missing", "changed")]),
         ({"Location": "/scim/v2/Users/1"}, {"Location": "http://scim.example/scim/v2/Users/1"}, [("location", "form", "breaking")]),
         ({"Location": "/scim/v2/Users/1"}, {"Location": "/scim/v2/Users/5"}, [("location", "other", "breaking")]),
         ({"ETag": 'W/"1"'}, {"ETag": 'W/"2"'}, []),
@@ -141,6 +141,15 @@ def test_headers(a: dict[str, str], b: dict[str, str], found: list[tuple[str, st
         for it in (a, b)
     ]
     assert told(*pair) == known
+
+
+def test_a_location_that_clients_need() -> None:
+    made = factories.exchange("POST", "/scim/v2/Users", status_code=201)
+    with_it = replace(made, response=factories.response(201, headers={"Location": "/scim/v2/Users/1"}))
+    assert told(with_it, made) == [("/response/headers/location", "missing", "breaking")]
+    moved = factories.exchange("GET", "/scim/v2/Users/1", status_code=308)
+    with_it = replace(moved, response=factories.response(308, headers={"Location": "/scim/v2/Users/1"}))
+    assert told(with_it, moved) == [("/response/headers/location", "missing", "breaking")]
 
 
 def test_etag_that_agrees_with_the_body_in_one_run_only() -> None:

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from scimproxy.app import Stop
 from scimproxy.bodies import Seen
+from scimproxy.cli import cli
 from scimproxy.cli.diff import read_run
 from scimproxy.demo import serve
 from scimproxy.run_diff import RunDiff, compare_runs
@@ -19,6 +21,8 @@ from scimproxy.suite.library import bundled
 from scimproxy.suite.runscope import parse
 from scimproxy.suite.script import ScriptEngine
 from scimproxy.suite_run import Sandbox, SuiteOptions, run_suite
+
+RECORDINGS = Path(__file__).resolve().parent.parent / "recordings"
 
 
 async def record(db: Path, name: str, *defects: str) -> int:
@@ -178,3 +182,22 @@ async def test_a_defect_shows_itself(defect: str, sound: tuple[Path, list[Seen]]
     back = compare_runs(other, sound[1], timing=False)
     assert back.compared == found.compared
     assert sum(back.counts.values()) == sum(found.counts.values())
+
+
+def test_two_real_servers_differ_in_what_they_truly_do_otherwise(tmp_path: Path) -> None:
+    """The same client against scim2-server and SCIMMY (recordings/): ids, hosts and base paths are no difference."""
+    db = tmp_path / "a.db"
+    for name in ("okta-lifecycle-scim2server", "okta-lifecycle-scimmy"):
+        done = CliRunner().invoke(cli, ["import", "--db", str(db), str(RECORDINGS / f"{name}.har")])
+        assert done.exit_code == 0, done.output
+    found = compare_runs(load(db, 1), load(db, 2), timing=False)
+    told = set(lines(found))
+    assert found.compared >= 36
+    assert {
+        "breaking missing response.headers.location",  # of a 201
+        "breaking form response.body.meta.location",  # SCIMMY's are relative
+        "breaking missing response.body.meta.version",
+        "breaking status response.status",  # PATCH: 204 and 200
+        "additive added response.headers.x-powered-by",
+    } <= told
+    assert not {line for line in told if ".id" in line or line.endswith("members.value")}

@@ -51,3 +51,9 @@ from scimproxy.judging import Change, judge
 def test_verdicts(change: Change, place: str, verdict: str) -> None:
     found, reason = judge(change, tuple(place.split()))
     assert (found, bool(reason)) == (verdict, True)
+
+
+def test_a_location_that_nobody_follows() -> None:
+    place = ("response", "headers", "location")
+    assert judge("missing", place, leads=False) == ("changed", "the header is gone")
+    assert judge("form", place, leads=False)[0] == "breaking"
