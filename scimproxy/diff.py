@@ -67,7 +67,6 @@ _MOVING_STARTS = ("x-forwarded-", "ngrok-", "x-amzn-", "x-b3-", "cf-")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?([.,]\d+)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
 _RANDOM = re.compile(r"(?=.*\d)[A-Za-z0-9]{6,}|[0-9a-fA-F]{8}", re.ASCII)
-_FILTER = re.compile(r"\[.*\]", re.DOTALL)
 _WORDS = re.compile(r"[^\W_]+")
 _CUT = 2_000
 
@@ -351,10 +350,15 @@ def parameters(of: Seen) -> dict[str, str]:
 
 def _target(a: dict[str, Any], b: dict[str, Any]) -> Names:
     """Return the names that a PATCH operation's value stands for: those of its path, where it has one."""
-    found = [_FILTER.sub("", one["path"]).lower() for one in (a, b) if isinstance(one.get("path"), str)]
+    found = [_unfiltered(one["path"]) for one in (a, b) if isinstance(one.get("path"), str)]
     if len(found) != 2 or found[0] != found[1]:
         return ("value",)
     return tuple(found[0].rpartition(":")[2].split("."))
+
+
+def _unfiltered(path: str) -> str:
+    before, bracket, rest = path.partition("[")
+    return (before + (rest.rpartition("]")[2] if bracket else "")).lower()
 
 
 def _plainly_same(a: object, b: object) -> bool:
@@ -401,7 +405,7 @@ def _undated(text: str) -> str:
 
 
 def _media(value: str) -> str:
-    return re.sub(r"\s*;\s*", ";", value).lower().removesuffix(";charset=utf-8")
+    return ";".join([part.strip() for part in value.lower().split(";")]).removesuffix(";charset=utf-8")
 
 
 def _joined(values: tuple[str, ...] | None) -> str | None:

@@ -225,6 +225,9 @@ def test_requests() -> None:
     ] == ["value"]
     added = [{"Operations": [{"op": "add", "path": "members", "value": [{"value": one}]}]} for one in ("1", "7")]
     assert told(*(ask("PATCH", "/scim/v2/Groups/1", one) for one in added)) == [], "ids of members, by the path"
+    path = 'urn:ietf:params:scim:schemas:core:2.0:User:emails[type eq "work"].value'
+    mailed = [{"Operations": [{"op": "replace", "path": path, "value": one}]} for one in ("ann@x", "eve@x")]
+    assert told(*(ask("PATCH", "/scim/v2/Users/1", one) for one in mailed)) == [], "a name, by the path"
     named = [{"Operations": [{"op": "replace", "path": path, "value": "x"}]} for path in ("title", "name.givenName")]
     named[1]["Operations"][0]["value"] = "y"
     assert [one[:2] for one in told(*(ask("PATCH", "/scim/v2/Groups/1", one) for one in named))] == [
