@@ -179,7 +179,7 @@ class Reader:
         with self._reading():
             return self._loader.exchanges(ids, with_connections=with_connections)
 
-    def all_whole(self, run_id: int) -> Iterator[Exchange]:
+    def all_whole(self, run_id: int, *, with_connections: bool = True) -> Iterator[Exchange]:
         """Give all exchanges of a run, whole, in order; a few are in memory at a time."""
         after = 0
         while ids := [
@@ -188,7 +188,7 @@ class Reader:
                 "SELECT id FROM exchanges WHERE run_id = ? AND id > ? ORDER BY id LIMIT 50", (run_id, after)
             )
         ]:
-            yield from self.whole(ids)
+            yield from self.whole(ids, with_connections=with_connections)
             after = ids[-1]
 
     def exchanges(

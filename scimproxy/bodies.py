@@ -1,0 +1,117 @@
+"""An exchange as a comparison reads it: its operation, and its bodies as JSON, text, or a word about what they are.
+
+One rule: never raises and bounded, whatever came: a body that is too long or too deep is refused with a word and
+compared by its hash. Strict JSON only (RFC 8259): NaN, or text after the value, make a body that is no JSON.
+Pure; bind.py, match.py and diff.py read exchanges through it, so that each is parsed once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scimproxy.decode import charset_of, decode, text_of
+from scimproxy.exchange import Content, Exchange, Headers
+from scimproxy.scim.message import Operation, operation_of
+
+__all__ = ["LONGEST", "MOST_DEPTH", "MOST_VALUES", "NOTHING", "Body", "Seen", "read_body", "seen"]
+
+LONGEST = 1024 * 1024
+"""Bytes of a body, decoded, that are compared value by value."""
+MOST_DEPTH = 64
+"""Objects and lists inside each other."""
+MOST_VALUES = 200_000
+"""Values in one body."""
+
+type Form = Literal["none", "json", "text", "binary", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body: `value` is what its JSON or text says; `word` why it is not compared value by value."""
+
+    form: Form
+    value: Any = None
+    word: str = ""
+    sha256: str = ""
+
+
+NOTHING = Body("none")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An exchange, read. `step` names the suite's step that made it, where there was one."""
+
+    exchange: Exchange
+    operation: Operation
+    request: Body
+    response: Body
+    step: tuple[str, str] | None = None
+
+    @property
+    def host(self) -> str:
+        """The host that the client asked, with its port."""
+        return (self.exchange.request.headers.get("host") or self.exchange.host or "").lower()
+
+
+def seen(exchange: Exchange, step: tuple[str, str] | None = None) -> Seen:
+    """Read an exchange once."""
+    request, response = exchange.request, exchange.response
+    return Seen(
+        exchange,
+        operation_of(exchange),
+        read_body(request.content, request.headers),
+        NOTHING if response is None else read_body(response.content, response.headers),
+        step,
+    )
+
+
+def read_body(content: Content, headers: Headers) -> Body:
+    """Return what a content holds, bounded."""
+    if not content.size:
+        return NOTHING
+    if content.truncated:
+        return _refused(content, f"stored in part only, of {content.size} bytes")
+    decoded = decode(content, headers, limit=LONGEST + 1)
+    if len(decoded.data) > LONGEST:
+        return _refused(content, f"longer than {LONGEST} bytes")
+    found = text_of(decoded.data, charset_of(headers))
+    if "\0" in found.text or "\ufffd" in found.text:
+        return Body("binary", word=f"{content.size} bytes that are no text", sha256=content.sha256)
+    try:
+        value = json.loads(found.text, parse_constant=_no_constant)
+    except RecursionError:
+        return _refused(content, f"nested deeper than {MOST_DEPTH}")
+    except ValueError:
+        return Body("text", found.text, sha256=content.sha256)
+    word = _too_much(value)
+    return _refused(content, word) if word else Body("json", value)
+
+
+def _refused(content: Content, word: str) -> Body:
+    return Body("refused", word=word, sha256=content.sha256)
+
+
+def _no_constant(name: str) -> Any:  # noqa: ANN401 - what json.loads asks for
+    raise ValueError(name)
+
+
+def _too_much(value: object) -> str:
+    """Return a word if a document is too deep or holds too many values; without recursion."""
+    level, count = [value], 0
+    for _ in range(MOST_DEPTH):
+        deeper: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                deeper.extend(one.values())
+            elif isinstance(one, list):
+                deeper.extend(one)
+        if not deeper:
+            return ""
+        count += len(deeper)
+        if count > MOST_VALUES:
+            return f"of more than {MOST_VALUES} values"
+        level = deeper
+    return f"nested deeper than {MOST_DEPTH}"

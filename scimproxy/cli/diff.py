@@ -1,0 +1,186 @@
+"""`scimproxy diff`: what differs between two runs, or two exchanges, and whether it breaks clients.
+
+One rule: it reads and compares; the verdicts are run_diff.py's. Exit code 1 says that something is breaking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from scimproxy.cli.options import db_option, json_option, open_reader, resolve_run
+from scimproxy.errors import FormatError, ScimproxyError, UsageError
+
+if TYPE_CHECKING:
+    from scimproxy.bind import Bindings
+    from scimproxy.bodies import Seen
+    from scimproxy.exchange import Content, Exchange, Run
+    from scimproxy.run_diff import RunDiff
+    from scimproxy.store import Reader
+
+__all__ = ["MOST_EXCHANGES", "diff_command", "read_run"]
+
+MOST_EXCHANGES = 50_000
+"""Exchanges of one run that are compared; both runs are in memory while they are."""
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command("diff")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@db_option
+@click.option("-x", "--exchanges", is_flag=True, help="A and B are exchanges, by the numbers that `log` prints.")
+@click.option("--noise", "noise", multiple=True, metavar="RUN", help="Another run of A's build; repeat for more.")
+@click.option("--show-noise", is_flag=True, help="Show also what is judged noise.")
+@click.option("--no-timing", is_flag=True, help="Do not compare durations.")
+@click.option("--bindings", "given", type=_FILE, help="Begin with the bindings in this file.")
+@click.option("--write-bindings", "kept", type=_FILE, help="Write which value of A is which of B, as JSON.")
+@click.option("--markdown", type=_FILE, help="Write a Markdown file.")
+@click.option("--html", type=_FILE, help="Write an HTML file that stands alone.")
+@json_option("the differences (RFC 6902 operations)")
+def diff_command(
+    a: str,
+    b: str,
+    *,
+    db: Path,
+    exchanges: bool,
+    noise: tuple[str, ...],
+    show_noise: bool,
+    no_timing: bool,
+    given: Path | None,
+    kept: Path | None,
+    markdown: Path | None,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare run A with run B: ids and names of one run are found again in the other.
+
+    A and B are ids of runs, names, or `last`; with -x, numbers of exchanges. Each difference is
+    breaking, changed, additive or noise, with the reason. Exit code 1: something is breaking.
+    """
+    from scimproxy.run_diff import compare_pair, compare_runs
+
+    if exchanges and noise:
+        raise UsageError("--noise takes runs, and -x compares exchanges", hint="leave one of them out")
+    bindings = _given(given)
+    with open_reader(db) as reader:
+        if exchanges:
+            names = (f"exchange {a}", f"exchange {b}")
+            found = compare_pair(_exchange(reader, a), _exchange(reader, b), bindings)
+        else:
+            runs = [resolve_run(reader, one) for one in (a, b)]
+            names = (_name(runs[0]), _name(runs[1]))
+            others = [read_run(reader, resolve_run(reader, one)) for one in noise]
+            one, two = (read_run(reader, run) for run in runs)
+            found = compare_runs(one, two, noise=others, bindings=bindings, timing=not no_timing)
+    _write(found, names, kept=kept, markdown=markdown, html=html, noise=show_noise)
+    _print(found, names, as_json=as_json, noise=show_noise)
+    click.get_current_context().exit(1 if found.breaking else 0)
+
+
+def _print(found: RunDiff, names: tuple[str, str], *, as_json: bool, noise: bool) -> None:
+    from scimproxy.cli.diff_lines import diff_lines
+    from scimproxy.cli.terminal import echo_json
+    from scimproxy.diff_report import as_json as document
+
+    if as_json:
+        echo_json(document(found, names))
+        return
+    for line in diff_lines(found, names, noise=noise):
+        click.echo(line)
+    if found.counts["noise"] and not noise:
+        click.echo("--show-noise shows the noise.", err=True)
+
+
+def _write(
+    found: RunDiff,
+    names: tuple[str, str],
+    *,
+    kept: Path | None,
+    markdown: Path | None,
+    html: Path | None,
+    noise: bool,
+) -> None:
+    from scimproxy.diff_html import html as page
+    from scimproxy.diff_report import markdown as text
+
+    makers: list[tuple[Path | None, Callable[[], str]]] = [
+        (kept, found.bindings.to_json),
+        (markdown, lambda: text(found, names, noise=noise)),
+        (html, lambda: page(found, names)),
+    ]
+    for path, make in makers:
+        if path is None:
+            continue
+        try:
+            path.write_text(make(), encoding="utf-8")
+        except OSError as exc:
+            raise ScimproxyError(
+                f"{path} cannot be written: {exc.strerror or exc}", hint="name a file in a folder that exists"
+            ) from exc
+        click.echo(f"Wrote {path}", err=True)
+
+
+def _given(path: Path | None) -> Bindings | None:
+    from scimproxy.bind import Bindings
+
+    if path is None:
+        return None
+    try:
+        return Bindings.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as exc:
+        raise FormatError(
+            f"{path} cannot be read as bindings: {exc}", hint="`--write-bindings` writes such a file"
+        ) from exc
+
+
+def _name(run: Run) -> str:
+    return f"run {run.id} ({run.name})"
+
+
+def _exchange(reader: Reader, text: str) -> Seen:
+    from scimproxy.bodies import seen
+
+    number = int(text) if text.isdecimal() and len(text) <= 18 else 0
+    found = reader.exchange(number)
+    if found is None:
+        raise UsageError(f"there is no exchange {text!r}", hint="`scimproxy log` lists them")
+    return seen(_light(found))
+
+
+def read_run(reader: Reader, run: Run) -> list[Seen]:
+    """Read a run whole: its exchanges, each with the step of a suite that made it."""
+    from scimproxy.bodies import seen
+
+    assert run.id is not None
+    if (run.exchange_count or 0) > MOST_EXCHANGES:
+        raise UsageError(
+            f"run {run.id} has {run.exchange_count:,} exchanges; up to {MOST_EXCHANGES:,} are compared",
+            hint="export a part of it with `scimproxy export`, import that, and compare it",
+        )
+    suite = reader.suite(run.id)
+    steps = {} if suite is None else {one.exchange_id: (one.number, one.note) for one in suite.steps}
+    return [seen(_light(one), steps.get(one.id)) for one in reader.all_whole(run.id, with_connections=False)]
+
+
+def _light(exchange: Exchange) -> Exchange:
+    """Return an exchange without secrets, and without bodies that are too long to be compared by value."""
+    from scimproxy.bodies import LONGEST
+    from scimproxy.redact import redact
+
+    clean, _ = redact(exchange)
+    request, response = clean.request, clean.response
+    if len(request.content.data) > LONGEST:
+        clean = replace(clean, request=replace(request, content=_shorter(request.content)))
+    if response is not None and len(response.content.data) > LONGEST:
+        clean = replace(clean, response=replace(response, content=_shorter(response.content)))
+    return clean
+
+
+def _shorter(content: Content) -> Content:
+    return replace(content, data=b"", redacted=False)

@@ -1,0 +1,445 @@
+"""What differs between two exchanges: a list of changes, each with a place, both values, a verdict and its reason.
+
+One rule: what always differs is no difference: dates, versions, where the server is, ids and names that are bound
+(bind.py). Order, letter case of names and absent values are told as noise. Both directions count: what is missing
+and what was added. diff(a, a) is empty. Pure and bounded; run_diff.py compares whole runs with it.
+Flow: two `Seen` -> `differences` -> Difference, judged by judging.py. Pointers are RFC 6901, into `document`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+from scimproxy.bind import EXTERNAL, Bindings, place_of, role_of, type_of
+from scimproxy.bodies import NOTHING, Body, Seen
+from scimproxy.elements import paired_elements
+from scimproxy.exchange import SECRET_HEADERS, Exchange, Headers
+from scimproxy.judging import Change, Verdict, judge
+
+__all__ = ["MOST", "Difference", "differences", "operations"]
+
+MOST = 200
+"""Differences told of one pair of exchanges; the last one says that there are more."""
+
+_MOVING = frozenset(
+    [
+        "date",
+        "server",
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "content-length",
+        "age",
+        "expires",
+        "last-modified",
+        "via",
+        "host",
+        "user-agent",
+        "accept-encoding",
+        "cache-control",
+        "pragma",
+        "vary",
+        "etag",
+        "if-match",
+        "if-none-match",
+        "forwarded",
+        "x-real-ip",
+        "cf-ray",
+        "traceparent",
+        "tracestate",
+        "x-request-id",
+        "request-id",
+        "x-correlation-id",
+        "x-okta-request-id",
+        "x-runtime",
+        "x-response-time",
+        "x-rate-limit-remaining",
+        "x-rate-limit-reset",
+        "x-ratelimit-remaining",
+        "x-ratelimit-reset",
+    ]
+)
+_MOVING_STARTS = ("x-forwarded-", "ngrok-", "x-amzn-", "x-b3-", "cf-")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?([.,]\d+)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+_HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
+_RANDOM = re.compile(r"(?=.*\d)[A-Za-z0-9]{6,}|[0-9a-fA-F]{8}", re.ASCII)
+_WORDS = re.compile(r"[^\W_]+")
+_CUT = 2_000
+
+type Names = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference. `a` and `b` are the values (None also where there is none: see `change`).
+
+    `names` is the place without indexes, lower case: what noise is learned by.
+    """
+
+    pointer: str
+    change: Change
+    a: Any
+    b: Any
+    verdict: Verdict
+    reason: str
+    names: Names = ()
+
+
+def differences(a: Seen, b: Seen, bindings: Bindings) -> list[Difference]:
+    """Return what differs from a to b; `bindings` learns from them, so ask in the order of the runs."""
+    return list(_Walk(a, b, bindings).run())
+
+
+def operations(found: list[Difference]) -> list[dict[str, Any]]:
+    """Return differences as RFC 6902 operations, with `was`, `verdict` and `reason` beside its own members."""
+    words: dict[Change, str] = {"missing": "remove", "added": "add"}
+    made: list[dict[str, Any]] = []
+    for one in found:
+        entry: dict[str, Any] = {"op": words.get(one.change, "replace"), "path": one.pointer}
+        if one.change != "missing":
+            entry["value"] = one.b
+        if one.change != "added":
+            entry["was"] = one.a
+        made.append({**entry, "verdict": one.verdict, "reason": one.reason})
+    return made
+
+
+class _Walk:
+    """One comparison while it goes on."""
+
+    def __init__(self, a: Seen, b: Seen, bindings: Bindings) -> None:
+        self._a = a
+        self._b = b
+        self._bindings = bindings
+        self._asked = True
+        self._leads = all(_leads(it.exchange) for it in (a, b))
+        self._kind = type_of((a.operation.endpoint or "").strip("/"))
+        self._fixed = a.operation.kind == "discovery"
+
+    def run(self) -> Iterator[Difference]:
+        """Give the differences, at most MOST of them."""
+        for count, one in enumerate(self._all()):
+            if count == MOST - 1:
+                yield Difference(
+                    "", "value", None, None, one.verdict, f"more than {MOST - 1} differences; the rest is left out"
+                )
+                return
+            yield one
+
+    def _all(self) -> Iterator[Difference]:
+        yield from self._request()
+        self._asked = False
+        yield from self._response()
+
+    def _made(self, change: Change, names: Names, pointer: str, a: object, b: object) -> Difference:
+        verdict, reason = judge(change, names, leads=self._leads or names[-1] != "location")
+        return Difference(pointer, change, _short(a), _short(b), verdict, reason, names)
+
+    # --- the parts of an exchange
+
+    def _request(self) -> Iterator[Difference]:
+        one, two = self._a.exchange.request, self._b.exchange.request
+        if one.method != two.method:
+            yield self._made("value", ("request", "method"), "/request/method", one.method, two.method)
+        if not self._bindings.same_place(place_of(one.path, self._a), place_of(two.path, self._b)):
+            yield self._made("value", ("request", "path"), "/request/path", one.path, two.path)
+        yield from self._query()
+        yield from self._headers("request", one.headers, two.headers)
+        yield from self._body("request", self._a.request, self._b.request)
+
+    def _query(self) -> Iterator[Difference]:
+        one, two = parameters(self._a), parameters(self._b)
+        for name in sorted({*one, *two}):
+            left, right = one.get(name), two.get(name)
+            names, pointer = ("request", "query", name), f"/request/query/{_escaped(name)}"
+            if left is None or right is None:
+                yield self._made("added" if left is None else "missing", names, pointer, left, right)
+            elif not self._same_parameter(name, left, right):
+                yield self._made("value", names, pointer, left, right)
+
+    def _same_parameter(self, name: str, a: str, b: str) -> bool:
+        if name == "filter":
+            return self._bindings.same_filter(a, b, self._kind)
+        return self._bindings.same_text(a, b)
+
+    def _response(self) -> Iterator[Difference]:
+        one, two = self._a.exchange, self._b.exchange
+        kinds = tuple(None if it.failure is None else it.failure.kind for it in (one, two))
+        if kinds[0] != kinds[1]:
+            yield self._made("failure", ("response", "failure"), "/failure", *kinds)
+        if one.response is None or two.response is None:
+            if one.response is not two.response and kinds[0] == kinds[1]:
+                states = [None if it.response is None else it.response.status_code for it in (one, two)]
+                yield self._made("failure", ("response",), "/response", *states)
+            return
+        status = (one.response.status_code, two.response.status_code)
+        if status[0] != status[1]:
+            yield self._made("status", ("response", "status"), "/response/status", *status)
+        if one.response.http_version != two.response.http_version:
+            versions = (one.response.http_version, two.response.http_version)
+            yield self._made("value", ("response", "http_version"), "/response/http_version", *versions)
+        if (status[0] < 400) != (status[1] < 400):  # one is an error: no part of the answers has a counterpart
+            if (self._a.response, self._b.response) != (NOTHING, NOTHING):
+                bodies = (_told(self._a.response), _told(self._b.response))
+                yield self._made("error", ("response", "body"), "/response/body", *bodies)
+            return
+        yield from self._headers("response", one.response.headers, two.response.headers)
+        yield from self._versions(one.response.headers, two.response.headers)
+        yield from self._body("response", self._a.response, self._b.response)
+
+    def _versions(self, a: Headers, b: Headers) -> Iterator[Difference]:
+        """ETag and meta.version have values of their own; what counts is that they are there, and agree."""
+        one, two = a.get("etag"), b.get("etag")
+        names, pointer = ("response", "headers", "etag"), "/response/headers/etag"
+        if (one is None) != (two is None):
+            yield self._made("added" if one is None else "missing", names, pointer, one, two)
+        elif one is not None and two is not None:
+            said = [_agrees(one, self._a.response), _agrees(two, self._b.response)]
+            if None not in said and said[0] != said[1]:
+                yield self._made("other", names, pointer, one, two)
+            elif one.startswith("W/") != two.startswith("W/"):
+                yield self._made("form", names, pointer, one, two)
+
+    def _headers(self, side: str, a: Headers, b: Headers) -> Iterator[Difference]:
+        for name in sorted({*a.by_name, *b.by_name}):
+            if name in _MOVING or name.startswith(_MOVING_STARTS):
+                continue
+            names, pointer = (side, "headers", name), f"/{side}/headers/{_escaped(name)}"
+            one, two = a.by_name.get(name), b.by_name.get(name)
+            if one is None or two is None:
+                yield self._made("added" if one is None else "missing", names, pointer, _joined(one), _joined(two))
+            elif one != two and name not in SECRET_HEADERS:
+                change = self._header(name, ", ".join(one), ", ".join(two))
+                if change is not None:
+                    yield self._made(change, names, pointer, _joined(one), _joined(two))
+
+    def _header(self, name: str, a: str, b: str) -> Change | None:
+        if name in {"location", "content-location"}:
+            return self._located(a, b)
+        if name == "content-type":
+            left, right = _media(a), _media(b)
+            if left == right:
+                return None
+            return "body" if ("json" in left) != ("json" in right) else "value"
+        return None if self._bindings.same_text(_undated(a), _undated(b), ids=True) else "value"
+
+    def _body(self, side: str, a: Body, b: Body) -> Iterator[Difference]:
+        names, pointer = (side, "body"), f"/{side}/body"
+        if a.form == "json" and b.form == "json":
+            yield from self._value(a.value, b.value, names, pointer)
+        elif "none" in {a.form, b.form}:
+            if a.form != b.form:
+                yield self._made("added" if a.form == "none" else "missing", names, pointer, _told(a), _told(b))
+        elif a.form != b.form:
+            yield self._made("body", names, pointer, _told(a), _told(b))
+        elif a.form == "text":
+            if not self._bindings.same_text(_undated(a.value), _undated(b.value), ids=True):
+                yield self._made("value", names, pointer, a.value, b.value)
+        elif a.sha256 != b.sha256:
+            yield self._made("value", names, pointer, _told(a), _told(b))
+
+    # --- values
+
+    def _value(self, a: Any, b: Any, names: Names, pointer: str) -> Iterator[Difference]:  # noqa: ANN401 - JSON
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from self._object(a, b, names, pointer)
+        elif isinstance(a, list) and isinstance(b, list):
+            yield from self._list(a, b, names, pointer)
+        elif _type(a) != _type(b):
+            yield self._made(_between(a, b), names, pointer, a, b)
+        elif isinstance(a, str):
+            change = self._text(a, b, names)
+            if change is not None:
+                yield self._made(change, names, pointer, a, b)
+        elif a != b:
+            yield self._made("value", names, pointer, a, b)
+
+    def _object(self, a: dict[str, Any], b: dict[str, Any], names: Names, pointer: str) -> Iterator[Difference]:
+        if a.keys() == b.keys():
+            for name, value in a.items():
+                if not _plainly_same(value, b[name]):
+                    inner = _target(a, b) if names[-1] == "operations" and name == "value" else (name.lower(),)
+                    yield from self._value(value, b[name], (*names, *inner), f"{pointer}/{_escaped(name)}")
+            return
+        others = _spelled(a, b)
+        for name, value in a.items():
+            other = others.get(name)
+            inner, place = (*names, name.lower()), f"{pointer}/{_escaped(name)}"
+            if other is None:
+                yield self._made("empty" if _empty(value) else "missing", inner, place, value, None)
+                continue
+            if other != name:
+                yield self._made("case", inner, place, name, other)
+            yield from self._value(value, b[other], inner, place)
+        taken = set(others.values())
+        for name, value in b.items():
+            if name not in taken:
+                inner, place = (*names, name.lower()), f"{pointer}/{_escaped(name)}"
+                yield self._made("empty" if _empty(value) else "added", inner, place, None, value)
+
+    def _list(self, a: list[Any], b: list[Any], names: Names, pointer: str) -> Iterator[Difference]:
+        if names[-1] == "schemas" and a == b:
+            return
+        pairs = paired_elements(a, b, names, self._kind, self._bindings)
+        for left, right in pairs.both:
+            yield from self._value(a[left], b[right], names, f"{pointer}/{left}")
+        if any(x[1] > y[1] for x, y in zip(pairs.both, pairs.both[1:], strict=False)):
+            yield self._made("order", names, pointer, a, b)
+        for left in reversed(pairs.only_a):
+            yield self._made("missing", names, f"{pointer}/{left}", a[left], None)
+        for right in pairs.only_b:
+            yield self._made("added", names, f"{pointer}/-", None, b[right])
+
+    def _text(self, a: str, b: str, names: Names) -> Change | None:
+        """Return how two strings differ in their role; ids and names are bound on the way."""
+        if _DATE.fullmatch(a) and _DATE.fullmatch(b):
+            return None if _form(a) == _form(b) else "form"
+        role, bindings = role_of(names[2:]), self._bindings
+        if role in {"text", "name", "detail"} and a == b:
+            return None
+        if role in {"secret", "version"}:
+            return None
+        if role == "id" and not self._fixed:
+            return None if bindings.same(self._kind, a, b) else "other"
+        if role == "member":
+            return None if bindings.same("Group" if names[-2] == "groups" else "User", a, b) else "other"
+        if role in {"externalId", "bulkId"}:
+            return None if bindings.same(EXTERNAL if role == "externalId" else "bulkId", a, b) else "value"
+        if role == "location" or a.startswith(("http://", "https://")):
+            return self._located(a, b)
+        return None if a == b else self._other_text(role, a, b)
+
+    def _other_text(self, role: str, a: str, b: str) -> Change | None:
+        bindings = self._bindings
+        if role == "path":
+            return None if bindings.same_path(a, b) else "value"
+        if role == "filter":
+            return None if bindings.same_filter(a, b, self._kind) else "value"
+        if self._asked and (role == "name" or _made_up(a, b)):
+            bindings.sent(a, b)
+            return None
+        return None if bindings.same_text(_undated(a), _undated(b), ids=role == "detail") else "value"
+
+    def _located(self, a: str, b: str) -> Change | None:
+        left, right = place_of(a, self._a), place_of(b, self._b)
+        if (left.where, left.prefix) != (right.where, right.prefix):
+            return "form"
+        return None if self._bindings.same_place(left, right) else "other"
+
+
+def _leads(exchange: Exchange) -> bool:
+    """Whether clients follow the Location of this answer: something was made, or has moved."""
+    status = 0 if exchange.response is None else exchange.response.status_code
+    return status in {200, 201} if exchange.request.method == "POST" else 300 <= status < 400
+
+
+def parameters(of: Seen) -> dict[str, str]:
+    """Return the parameters of a query by their names in small letters, decoded; equal names are joined."""
+    found: dict[str, str] = {}
+    for part in (of.exchange.request.query or "")[:65_536].split("&"):
+        name, _, value = part.partition("=")
+        if name:
+            name, value = unquote_plus(name).lower(), unquote_plus(value)
+            found[name] = f"{found[name]}&{value}" if name in found else value
+    return found
+
+
+def _target(a: dict[str, Any], b: dict[str, Any]) -> Names:
+    """Return the names that a PATCH operation's value stands for: those of its path, where it has one."""
+    found = [_unfiltered(one["path"]) for one in (a, b) if isinstance(one.get("path"), str)]
+    if len(found) != 2 or found[0] != found[1]:
+        return ("value",)
+    return tuple(found[0].rpartition(":")[2].split("."))
+
+
+def _unfiltered(path: str) -> str:
+    before, bracket, rest = path.partition("[")
+    return (before + (rest.rpartition("]")[2] if bracket else "")).lower()
+
+
+def _plainly_same(a: object, b: object) -> bool:
+    """Whether two values are the same number, truth value or null; strings may have a role."""
+    return type(a) is type(b) and not isinstance(a, str | dict | list) and a == b
+
+
+def _spelled(a: dict[str, Any], b: dict[str, Any]) -> dict[str, str]:
+    """Return how the names of one object are spelled in the other; exactly, else but for case where that is clear."""
+    found = {name: name for name in a if name in b}
+    lowered = {name.lower(): name for name in b if name not in found}
+    rest = [name for name in a if name not in found]
+    if len({name.lower() for name in rest}) == len(rest) and len(lowered) == len(b) - len(found):
+        found |= {name: lowered[name.lower()] for name in rest if name.lower() in lowered}
+    return found
+
+
+def _made_up(a: str, b: str) -> bool:
+    """Whether two texts differ only in words that look like chance: as long as each other, and with digits."""
+    if _WORDS.split(a) != _WORDS.split(b):
+        return False
+    words = zip(_WORDS.findall(a), _WORDS.findall(b), strict=True)
+    return all(
+        x == y or (len(x) == len(y) and _RANDOM.fullmatch(x) is not None and _RANDOM.fullmatch(y) is not None)
+        for x, y in words
+    )
+
+
+def _agrees(etag: str, body: Body) -> bool | None:
+    """Whether ETag is meta.version; None where the body has none."""
+    meta = body.value.get("meta") if isinstance(body.value, dict) else None
+    version = meta.get("version") if isinstance(meta, dict) else None
+    return etag == version if isinstance(version, str) else None
+
+
+def _form(date: str) -> tuple[str | None, bool, bool]:
+    found = _DATE.fullmatch(date)
+    assert found is not None
+    return found[1], found[2] is not None, found[4] is not None
+
+
+def _undated(text: str) -> str:
+    return _HTTP_DATE.sub("DATE", _DATE.sub("DATE", text))
+
+
+def _media(value: str) -> str:
+    return ";".join([part.strip() for part in value.lower().split(";")]).removesuffix(";charset=utf-8")
+
+
+def _joined(values: tuple[str, ...] | None) -> str | None:
+    return None if values is None else ", ".join(values)
+
+
+def _told(body: Body) -> Any:  # noqa: ANN401 - whatever the body says
+    return body.value if body.form in {"json", "text"} else f"({body.word})" if body.word else None
+
+
+def _short(value: Any) -> Any:  # noqa: ANN401 - JSON
+    return f"{value[:_CUT]}…" if isinstance(value, str) and len(value) > _CUT else value
+
+
+def _between(a: object, b: object) -> Change:
+    """Return what happened where the JSON types differ: null is absent."""
+    if _empty(a) and _empty(b):
+        return "empty"
+    return "added" if a is None else "missing" if b is None else "type"
+
+
+def _empty(value: object) -> bool:
+    return value is None or (isinstance(value, list | dict) and not value)
+
+
+def _type(value: object) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "null" if value is None else "object" if isinstance(value, dict) else "array"
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,124 @@
+"""A comparison as JSON and Markdown: the same facts in the same order, for programs and for pull requests.
+
+One rule: nothing here decides; verdicts and reasons come from run_diff.py. Text of the wire is data: it is quoted,
+and cannot become markup. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from scimproxy.bodies import Seen
+from scimproxy.diff import Difference, operations
+from scimproxy.run_diff import VERDICTS, PairDiff, RunDiff, TimingChange
+
+__all__ = ["as_json", "markdown", "sentence", "shown", "timing_line", "title"]
+
+_LONGEST = 200
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
+
+
+def as_json(found: RunDiff, names: tuple[str, str]) -> dict[str, Any]:
+    """Return the comparison for programs; the differences of each pair are RFC 6902 operations."""
+    return {
+        "a": names[0],
+        "b": names[1],
+        "compared": found.compared,
+        "counts": found.counts,
+        "pairs": [
+            {
+                "a": _of(pair.a),
+                "b": _of(pair.b),
+                "summary": title(pair),
+                "verdict": pair.verdict,
+                "operations": operations(list(pair.differences)),
+            }
+            for pair in found.pairs
+        ],
+        "timings": [
+            {
+                "operation": one.operation,
+                "a_ms": round(one.slower.a_ms, 3),
+                "b_ms": round(one.slower.b_ms, 3),
+                "pairs": one.slower.pairs,
+                "p": one.slower.p,
+                "verdict": one.verdict,
+                "reason": one.reason,
+            }
+            for one in found.timings
+        ],
+        "bindings": [{"role": row.role, "a": row.a, "b": row.b} for row in found.bindings.rows()],
+    }
+
+
+def _of(seen: Seen | None) -> dict[str, Any] | None:
+    if seen is None:
+        return None
+    exchange = seen.exchange
+    status = None if exchange.response is None else exchange.response.status_code
+    return {"exchange": exchange.id, "step": None if seen.step is None else seen.step[0], "status": status}
+
+
+def title(pair: PairDiff) -> str:
+    """Return what a pair is about: its step where there is one, and the operation."""
+    step = pair.seen.step
+    said = pair.seen.operation.summary
+    return said if step is None else f"{step[0]} {step[1] or said}".strip()
+
+
+def sentence(found: RunDiff) -> str:
+    """Return the outcome in a line."""
+    counts = found.counts
+    pairs = f"{found.compared:,} pair{'' if found.compared == 1 else 's'} compared"
+    if found.empty:
+        return f"{pairs}: no difference"
+    return f"{pairs}: " + ", ".join(f"{counts[one]:,} {one}" for one in VERDICTS if counts[one])
+
+
+def timing_line(one: TimingChange) -> str:
+    """Return a change of durations in a line."""
+    slower = one.slower
+    return (
+        f"{one.operation}: {slower.a_ms:.1f} ms -> {slower.b_ms:.1f} ms "
+        f"({slower.ratio:.1f} times, {slower.pairs} pairs, p = {slower.p:.1g})"
+    )
+
+
+def shown(value: Any) -> str:  # noqa: ANN401 - JSON
+    """Return a value on one line, cut; control characters and marks that reorder text are replaced."""
+    text = _UNSEEN.sub("�", json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def markdown(found: RunDiff, names: tuple[str, str], *, noise: bool = False) -> str:
+    """Return the comparison as Markdown: a sentence, then a table for each pair; noise only when asked for."""
+    lines = [f"## {_cell(names[0])} → {_cell(names[1])}", "", f"{sentence(found)}.", ""]
+    for pair in found.pairs:
+        rows = [one for one in pair.differences if noise or one.verdict != "noise"]
+        if rows:
+            lines += [f"### {_cell(title(pair))}", "", "| verdict | place | A | B | why |", "|---|---|---|---|---|"]
+            lines += [_row(one) for one in rows] + [""]
+    timings = [one for one in found.timings if noise or one.verdict != "noise"]
+    if timings:
+        lines += ["### Timing", "", *(f"- {one.verdict}: {_cell(timing_line(one))}" for one in timings), ""]
+    return "\n".join(lines)
+
+
+def _row(one: Difference) -> str:
+    a = "" if one.change == "added" else _code(shown(one.a))
+    b = "" if one.change == "missing" else _code(shown(one.b))
+    return f"| {one.verdict} | {_code(one.pointer) if one.pointer else ''} | {a} | {b} | {_cell(one.reason)} |"
+
+
+def _code(text: str) -> str:
+    """Return text as code in a table: as many backticks around it as it takes, and no cell ended by it."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    ticks = "`" * (longest + 1)
+    space = " " if longest else ""
+    return f"{ticks}{space}{_UNSEEN.sub('�', text)}{space}{ticks}".replace("|", "\\|")
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", _UNSEEN.sub("�", text))

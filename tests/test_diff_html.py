@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import factories
+import pytest
+from test_diff_report import FOUND, NAMES, SLOW
+
+from scimproxy import diff_html
+from scimproxy.bodies import Seen, seen
+from scimproxy.diff_html import html
+from scimproxy.run_diff import compare_pair, compare_runs
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.seen.add(tag)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def tags(page: str) -> set[str]:
+    parser = Tags()
+    parser.feed(page)
+    assert parser.open == []
+    return parser.seen
+
+
+def test_it_stands_alone_and_no_value_is_markup() -> None:
+    evil = seen(factories.exchange(answer={"</code><script>alert(1)</script>": "<img src=x>\u202e"}))
+    page = html(compare_pair(seen(factories.exchange(answer={})), evil), ("<script>", '"><b>'))
+    assert not tags(page) & {"script", "img", "b", "link"}
+    assert not re.search(r'(src|href)="|https?://|@import', page)
+    assert "default-src 'none'" in page and "\u202e" not in page
+
+
+def test_what_it_tells() -> None:
+    page = html(FOUND, NAMES)
+    for word in (
+        "breaking",
+        "/response/body/a",
+        "4 / 5",
+        "3 Read | it",
+        "clients that read it find nothing",
+        "Bindings",
+    ):
+        assert word in page
+    assert "<details open>" in page
+    assert "list /Users: 10.0 ms" in html(SLOW, NAMES)
+    assert "- / 4" in html(compare_runs([], [FOUND.pairs[0].seen]), NAMES)
+    nothing = html(compare_runs([], []), NAMES)
+    assert "no difference" in nothing and "<h2>" not in nothing
+
+
+def test_of_many_pairs_the_worst_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diff_html, "MOST_PAIRS", 1)
+    one = seen(factories.exchange("GET", "/scim/v2/Users/1", answer={"a": 1, "b": 1}))
+    two = seen(factories.exchange("GET", "/scim/v2/Groups", answer={"a": 1}))
+    page = html(compare_runs([two, one], [one_without_b(), changed()]), ("a", "b"))
+    assert "1 more pairs differ" in page
+    assert page.count("<details") == 1 and "/response/body/b" in page
+
+
+def one_without_b() -> Seen:
+    return seen(factories.exchange("GET", "/scim/v2/Users/1", answer={"a": 1}))
+
+
+def changed() -> Seen:
+    return seen(factories.exchange("GET", "/scim/v2/Groups", answer={"a": 2}))
