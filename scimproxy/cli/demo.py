@@ -305,11 +305,11 @@ def _what_next(stopped: Stopped) -> None:
     click.echo("\nTry next:", err=True)
     for command, what in (
         (f"scimproxy log {stopped.run_id}", "the exchanges again"),
-        ("scimproxy results", "every step of the suite, with its assertions"),
-        ("scimproxy show ID", "one of them, with headers, connection, timings"),
+        ("scimproxy results", "the suite, step by step"),
+        ("scimproxy show ID", "one of them, with all of it"),
         ("scimproxy search Turing", "everything that holds a text"),
         (f"scimproxy export {stopped.run_id} --format curl", "the same requests as commands"),
-        ("scimproxy demo --defect NAME", "a server that misbehaves (--list-defects)"),
+        ("scimproxy demo --defect NAME", "a server that misbehaves"),
         ("scimproxy up http://127.0.0.1:8000/scim/v2", "your own server"),
     ):
         click.echo(f"  {command:<44}{what}", err=True)

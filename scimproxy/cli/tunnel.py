@@ -22,7 +22,7 @@ def tunnel_command() -> None:
 @tunnel_command.command("list")
 @json_option("tunnels")
 def list_command(*, as_json: bool) -> None:
-    """List the tunnels by name: what they need, and what is true of them."""
+    """List the tunnels by name, with what each needs."""
     from scimproxy.cli.terminal import echo_json
     from scimproxy.tunnel.recipes import RECIPES
     from scimproxy.tunnel.ssh import SERVICES
@@ -37,7 +37,7 @@ def list_command(*, as_json: bool) -> None:
     ]
     for one in RECIPES.values():
         words = [one.needs_to or "", one.traits.warning or "", "" if one.pattern else "needs --public-url"]
-        rows.append((one.name, "; ".join(word for word in words if word) or "-", one.install))
+        rows.append((one.name, "; ".join(word for word in words if word) or "that program", one.install))
     rows.append(("command:'PROGRAM {port}'", "any program; its URL is found in its output", "-"))
     rows.append(("manual", "you run the tunnel; --public-url tells its URL", "-"))
     for name, what, install in rows:
