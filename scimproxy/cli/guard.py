@@ -10,7 +10,6 @@ import ipaddress
 import os
 import re
 import secrets
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scimproxy.cli.options import SIZE, Number
+from scimproxy.cli.reading import read_secret, read_token
 from scimproxy.errors import ScimproxyError, UsageError
 
 if TYPE_CHECKING:
@@ -148,13 +148,7 @@ def _methods(text: str) -> tuple[str, ...]:
 
 
 def _token(text: str) -> str:
-    source, _, name = text.partition(":")
-    if text != "-" and (source not in {"env", "file"} or not name):
-        raise UsageError(
-            "--require-token takes no token: other users of this machine can read a command line",
-            hint="put it in a variable or a file: --require-token env:NAME or file:FILE; or - reads it from stdin",
-        )
-    token = _read("--require-token", text)
+    token = read_token("--require-token", text)
     if (
         len(token) < _SHORTEST_TOKEN
         or not token.isascii()
@@ -173,7 +167,7 @@ def _secret_path(text: str) -> str:
     source, _, name = text.partition(":")
     if source == "file" and name and not Path(name).exists():
         return _new_secret(Path(name))
-    secret = _read("--secret-path", text) if text == "-" or (source in {"env", "file"} and name) else text
+    secret = read_secret("--secret-path", text) if text == "-" or (source in {"env", "file"} and name) else text
     secret = secret.strip("/")
     if not _PATH.fullmatch(secret):
         raise UsageError(
@@ -191,32 +185,6 @@ def _new_secret(path: Path) -> str:
     except OSError as exc:
         raise UsageError(f"--secret-path: {path} cannot be made: {exc.strerror}", hint="name another file") from exc
     return secret
-
-
-def _read(option: str, text: str) -> str:
-    """Return the secret that stdin, a variable or a file holds."""
-    if text == "-":
-        if sys.stdin.isatty():
-            found: str | None = click.prompt(option, hide_input=True, err=True)
-        else:
-            found = sys.stdin.readline()
-        where = "stdin"
-    else:
-        source, _, name = text.partition(":")
-        where = f"the variable {name}" if source == "env" else name
-        found = os.environ.get(name) if source == "env" else _file(option, Path(name))
-    secret = (found or "").strip()
-    if not secret:
-        raise UsageError(f"{option}: {where} holds nothing", hint="it must hold the secret and nothing else")
-    return secret
-
-
-def _file(option: str, path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "it is not text"
-        raise UsageError(f"{option}: {path} cannot be read: {why}", hint="name a text file") from exc
 
 
 # -- addresses ----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scimproxy.cli.options import DURATION
+from scimproxy.cli.reading import read_token
 from scimproxy.cli.sections import typed
 from scimproxy.errors import UsageError
 
@@ -60,7 +61,9 @@ _OPTIONS: tuple[Decorator, ...] = (
     click.option("--url", "--domain", "tunnel_url", metavar="URL", help="ngrok: the public URL or domain to use."),
     click.option("--ngrok-path", type=click.Path(path_type=Path), help="ngrok: the agent.  [default: as installed]"),
     click.option(
-        "--ngrok-token", metavar="TOKEN", help="ngrok: the authtoken; - reads it from stdin. Better: NGROK_AUTHTOKEN."
+        "--ngrok-token",
+        metavar="-|env:NAME|file:FILE",
+        help="ngrok: where the authtoken is.  [default: NGROK_AUTHTOKEN, your ngrok.yml]",
     ),
     click.option("--ngrok-config", type=_FILE, help="ngrok: your ngrok.yml, for the token and how to connect."),
     click.option(
@@ -202,21 +205,12 @@ def _ngrok(given: Mapping[str, Any], base: str) -> Provider:
     return Ngrok(
         NgrokSettings(
             path=given["ngrok_path"],
-            token=_token(given["ngrok_token"]),
+            token=None if given["ngrok_token"] is None else read_token("--ngrok-token", given["ngrok_token"]),
             config=given["ngrok_config"],
             url=url and url.rstrip("/"),
             policy=_policy(given["traffic_policy"], base),
         )
     )
-
-
-def _token(text: str | None) -> str | None:
-    if text != "-":
-        return text
-    token = sys.stdin.readline().strip()
-    if not token:
-        raise UsageError("--ngrok-token -: nothing came on stdin", hint="scimproxy up ... --ngrok-token - < FILE")
-    return token
 
 
 def _policy(text: str | None, base: str) -> Mapping[str, Any] | None:
