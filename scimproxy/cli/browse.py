@@ -94,16 +94,14 @@ def log_command(run: str | None, *, db: Path, follow: bool, text: str | None, li
         rows = list(reader.exchanges(run_id=chosen.id, query=query, limit=limit, newest_first=True))[::-1]
         working.end()
         events = [] if text or as_json else reader.tunnel_events(chosen.id)
-        _print_rows(
-            _in_order(rows, events, whole=len(rows) < limit), as_json=as_json, with_host=chosen.target is None
-        )
+        _print_rows(_in_order(rows, events, whole=len(rows) < limit), as_json=as_json, with_host=_has_hosts(chosen))
         if follow:
             # Following a named run ends with Ctrl-C only: it may be continued by nobody, and that is fine.
             if not rows:
                 _explain(query)
             shown = _follow(reader, chosen.id, after, query, None if text or as_json else len(events))
             try:
-                _print_rows(shown, as_json=as_json, with_host=chosen.target is None)
+                _print_rows(shown, as_json=as_json, with_host=_has_hosts(chosen))
             except KeyboardInterrupt:
                 return
         elif not rows:
@@ -160,6 +158,11 @@ def _in_order(rows: list[Row], events: list[TunnelEvent], *, whole: bool) -> lis
     since = 0.0 if whole or not rows else rows[0].started_at
     moments: list[tuple[float, Row | TunnelEvent]] = [(event.at, event) for event in events if event.at >= since]
     return [one for _, one in sorted([*moments, *((row.started_at, row) for row in rows)], key=lambda pair: pair[0])]
+
+
+def _has_hosts(run: Run) -> bool:
+    """Whether the exchanges of a run may be of several servers: those of a forward proxy."""
+    return run.target is None and run.kind == "record"
 
 
 def _print_rows(rows: Iterable[Row | TunnelEvent], *, as_json: bool, with_host: bool = False) -> None:
