@@ -95,6 +95,8 @@ class Edge:
         """Be gone: nobody listens, sessions and public listeners are cut."""
         if self._server is not None:
             self._server.close()
+            if sys.version_info >= (3, 13):
+                self._server.abort_clients()  # an agent whose TLS handshake goes on has no session yet
             self._server = None
         self.drop()
         while self.sessions:  # noqa: ASYNC110 - each takes a turn of the loop to end
