@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from scimproxy.errors import ScimproxyError, StoreError
 from scimproxy.exchange import Connection, Exchange
-from scimproxy.redact import redact, redactions
+from scimproxy.passed import Passed
+from scimproxy.redact import redact, redact_passed, redactions
 
 __all__ = ["Recorder", "Secrets", "Sink"]
 
@@ -39,6 +40,9 @@ class Sink(Protocol):
 
         `changes` are fields that are stored in place of the exchange's own.
         """
+
+    def submit_passed(self, passed: Passed, told: Callable[[BaseException | None], None]) -> None:
+        """Do the same for an exchange that went as most do."""
 
     def pending(self, exchange: Exchange, told: Callable[[BaseException | None], None] | None = None) -> None:
         """Queue an exchange that is still in flight; `told` as above."""
@@ -161,6 +165,18 @@ class Recorder:
             if secrets:
                 self.secrets.add(secrets)
         self._store.submit_then(exchange, functools.partial(self._ended, done), changes)
+
+    def submit_passed(self, passed: Passed, done: Callable[[ScimproxyError | None], None]) -> None:
+        """Do what `submit` does for an exchange that went as most do; it is the store's from now on."""
+        big = len(passed.content.data) + len(passed.response_content.data) > _BIG
+        if big or self._pass_when_full:
+            self.submit(passed.exchange(), done)
+            return
+        if not self._keep_secrets:
+            secrets = redact_passed(passed)
+            if secrets:
+                self.secrets.add(secrets)
+        self._store.submit_passed(passed, functools.partial(self._ended, done))
 
     def _submit_cleaned(
         self,

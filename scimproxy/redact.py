@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote, unquote_plus
 from scimproxy.decode import charset_of, decode
 from scimproxy.echoes import Echo, echo_of
 from scimproxy.exchange import SECRET_HEADERS, Content, Exchange, Headers, Request, Response
+from scimproxy.passed import Passed
 from scimproxy.secret_bodies import (
     JWT_BEGIN,
     SECRET_MEMBERS,
@@ -42,6 +43,7 @@ __all__ = [
     "redact",
     "redact_content",
     "redact_headers",
+    "redact_passed",
     "redact_target",
     "redactions",
 ]
@@ -147,11 +149,29 @@ def redactions(exchange: Exchange) -> tuple[dict[str, Any], dict[str, str]]:
     changes: dict[str, Any] = {} if request is exchange.request else {"request": request}
     response = exchange.response
     if response is not None:
-        safe = _response(response, keep, _echoes(keep) if found else ())
+        safe = _response(response, keep)
         if safe is not response:
             changes["response"] = safe
     rest = _rest(exchange, keep)
     return changes | {name: value for name, value in rest.items() if value != getattr(exchange, name)}, found
+
+
+def redact_passed(it: Passed) -> dict[str, str]:
+    """Take the secrets out, as `redact` does of an exchange: in place; return them by fingerprint."""
+    found: dict[str, str] = {}
+    keep = Keep(found)
+    fields, answered = it.headers, it.response_headers
+    it.target = redact_target(it.target, keep)
+    it.headers = redact_headers(fields, keep)
+    it.content = redact_content(it.content, fields, keep)
+    it.response_headers, it.response_content = _answer(answered, it.response_content, keep)
+    if it.upstream_request_target is not None:
+        it.upstream_request_target = redact_target(it.upstream_request_target, keep)
+    if it.upstream_request_headers is not None:
+        it.upstream_request_headers = redact_headers(it.upstream_request_headers, keep)
+    if it.upstream_response_headers is not None:
+        it.upstream_response_headers = _answer_fields(it.upstream_response_headers, keep)
+    return found
 
 
 _SLOTS = tuple((getattr(Exchange, one.name).__get__, getattr(Exchange, one.name).__set__) for one in fields(Exchange))
@@ -185,13 +205,24 @@ def _request(request: Request, keep: Keep) -> Request:
     return Request(request.method, target, request.http_version, headers, content, trailers, request.wire_bytes)
 
 
-def _response(response: Response, keep: Keep, echoes: tuple[Echo, ...]) -> Response:
-    headers = _without_echoes(redact_headers(response.headers, keep), echoes)
-    content = redact_content(response.content, response.headers, keep, echoes)
+def _response(response: Response, keep: Keep) -> Response:
+    headers, content = _answer(response.headers, response.content, keep)
     trailers = response.trailers if response.trailers is None else redact_headers(response.trailers, keep)
     if headers is response.headers and content is response.content and trailers is response.trailers:
         return response
     return replace(response, headers=headers, content=content, trailers=trailers)
+
+
+def _answer(headers: Headers, content: Content, keep: Keep) -> tuple[Headers, Content]:
+    """Return headers and content of an answer without secrets, its own and those of the request (in `keep`)."""
+    echoes = _echoes(keep) if keep.found else ()
+    safe = _without_echoes(redact_headers(headers, keep), echoes)
+    return safe, redact_content(content, headers, keep, echoes)
+
+
+def _answer_fields(headers: Headers, keep: Keep) -> Headers:
+    """Return header fields that came with an answer without secrets, their own and those in `keep`."""
+    return _without_echoes(redact_headers(headers, keep), _echoes(keep))
 
 
 def _echoes(keep: Keep) -> tuple[Echo, ...]:
@@ -483,8 +514,7 @@ def _rest(exchange: Exchange, keep: Keep) -> dict[str, Any]:
     if exchange.upstream_request_headers is not None:
         changes["upstream_request_headers"] = redact_headers(exchange.upstream_request_headers, keep)
     if exchange.upstream_response_headers is not None:
-        headers = redact_headers(exchange.upstream_response_headers, keep)
-        changes["upstream_response_headers"] = _without_echoes(headers, _echoes(keep))
+        changes["upstream_response_headers"] = _answer_fields(exchange.upstream_response_headers, keep)
     if exchange.failure is not None:
         message = _replaced(_url_text(exchange.failure.message, keep), _echoes(keep))
         changes["failure"] = replace(exchange.failure, message=message)

@@ -28,6 +28,7 @@ class Row:
 
 PURE_ROOMS = (
     "exchange",
+    "passed",
     "errors",
     "redact",
     "echoes",
@@ -69,7 +70,8 @@ TABLE: dict[str, Row] = {
     "scimproxy.__main__": Row(ours=("cli",)),
     "scimproxy.exchange": Row(pure=True),
     "scimproxy.errors": Row(pure=True),
-    "scimproxy.redact": Row(ours=("exchange", "errors", "decode", "echoes", "secret_bodies"), pure=True),
+    "scimproxy.passed": Row(ours=("exchange",), pure=True),
+    "scimproxy.redact": Row(ours=("exchange", "errors", "passed", "decode", "echoes", "secret_bodies"), pure=True),
     "scimproxy.echoes": Row(ours=("exchange",), pure=True),
     "scimproxy.secret_bodies": Row(ours=("exchange",), pure=True),
     "scimproxy.decode": Row(ours=("exchange",), theirs=("brotli", "zstandard"), pure=True),
@@ -108,13 +110,13 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.script_worker": Row(theirs=("quickjs",)),
     "scimproxy.store": Row(ours=(*PURE_ROOMS, "memory", "store"), theirs=("sqlite_utils",)),
     "scimproxy.proxy": Row(),
-    "scimproxy.proxy.engine": Row(ours=("exchange", "errors")),
+    "scimproxy.proxy.engine": Row(ours=("exchange", "errors", "passed")),
     "scimproxy.proxy.tap": Row(ours=("exchange", "secret_bodies"), pure=True),
     "scimproxy.proxy.forwarding": Row(ours=("exchange", "errors", "decode", "proxy.engine", "proxy.tap"), pure=True),
     "scimproxy.proxy.answers": Row(ours=("exchange", "errors", "proxy.engine", "proxy.forwarding"), pure=True),
     "scimproxy.proxy.guard": Row(ours=("exchange", "proxy.answers", "proxy.engine", "proxy.forwarding"), pure=True),
     "scimproxy.proxy.locations": Row(ours=("exchange", "proxy.engine"), pure=True),
-    "scimproxy.proxy.passage": Row(ours=("exchange", "proxy.forwarding"), pure=True),
+    "scimproxy.proxy.passage": Row(ours=("exchange", "passed", "proxy.forwarding"), pure=True),
     "scimproxy.proxy.mitm": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy", "OpenSSL")),
     "scimproxy.proxy.mitm_details": Row(
         ours=("exchange", "errors", "proxy"), theirs=("mitmproxy", "OpenSSL", "cryptography", "certifi")
@@ -181,7 +183,7 @@ TABLE: dict[str, Row] = {
     # ---- wiring
     "scimproxy.exposure": Row(ours=("errors", "exchange", "proxy.engine", "tunnel")),
     "scimproxy.suite_run": Row(ours=(*PURE_ROOMS, "app", "client", "store", "suite")),
-    "scimproxy.recorder": Row(ours=("exchange", "errors", "redact")),
+    "scimproxy.recorder": Row(ours=("exchange", "errors", "passed", "redact")),
     "scimproxy.memory": Row(),
     "scimproxy.outlet": Row(),
     "scimproxy.events": Row(ours=("exchange", "proxy.engine", "store")),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from factories import request
 
 from scimproxy.errors import StoreFull
-from scimproxy.exchange import Connection, Content, Failure, Headers, Response
+from scimproxy.exchange import Connection, Content, Failure, Headers, Response, Rewrite
 from scimproxy.proxy import answers, forwarding
 from scimproxy.proxy.engine import Address, EngineOptions, GuardOptions, Target, cannot_listen
 from scimproxy.proxy.forwarding import (
@@ -505,6 +507,64 @@ def test_what_is_the_same_is_told_once() -> None:
     assert exchange.upstream_address == "[::1]:1"
     here.link = Link(connection=Connection(uid="s", side="upstream"))
     assert here.exchange(at=1.0, now_m=11.0).upstream_address is None
+
+
+def usual() -> Passage:
+    here = passage()
+    here.came = here.given = Response(status_code=200, headers=Headers([("A", "1")]))
+    here.link = Link(connection=Connection(uid="s", side="upstream", peer_host="127.0.0.1", peer_port=1), index=2)
+    here.upstream_target = here.request.target
+    here.upstream_headers = here.request.headers
+    here.origin, here.attempts, here.ended = "upstream", 1, "keep-alive"
+    here.request_wire, here.response_wire = 100, 200
+    here.request_tap.feed(b"asked")
+    here.response_tap.feed(b"answered, and longer than is kept")
+    return here
+
+
+def with_content(response: Response, tap: Tap) -> Response:
+    return replace(response, content=tap.content(), wire_bytes=200)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"upstream_target": "/scim/v2/Users", "upstream_headers": Headers([("A", "1")])},
+        {"came": Response(status_code=200, headers=Headers([("A", "1"), ("Connection", "keep-alive")]))},
+        {"came": Response(status_code=200, headers=Headers([("A", "1")]))},
+        {"ready_m": 10.5, "sent_m": 11.0, "first_m": 10.75, "last_m": 12.0},
+        {"link": Link(connection=Connection(uid="s", side="upstream"), dns_ms=1.0, connect_ms=2.0, tls_ms=3.0)},
+    ],
+)
+def test_the_flat_form_of_a_passage_is_its_exchange(changed: dict[str, Any]) -> None:
+    here = usual()
+    for name, value in changed.items():
+        setattr(here, name, value)
+    passed = here.passed(at=1003.0, now_m=13.0)
+    assert passed is not None
+    assert here.given is not None
+    here.given = with_content(here.given, here.response_tap)
+    assert passed.exchange() == here.exchange(at=1003.0, now_m=13.0)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"given": None},
+        {"came": None},
+        {"link": None},
+        {"failure": answers.closed(TARGET)},
+        {"rewrites": (Rewrite("header:Location", "a", "b"),)},
+        {"request_trailers": Headers()},
+        {"given": Response(status_code=200, trailers=Headers())},
+    ],
+)
+def test_what_is_not_usual_has_no_flat_form(changed: dict[str, Any]) -> None:
+    here = usual()
+    for name, value in changed.items():
+        setattr(here, name, value)
+    assert here.passed(at=1003.0, now_m=13.0) is None
 
 
 def test_trailers_that_change_the_message_do_not_travel() -> None:

@@ -16,10 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from scimproxy.errors import EngineError, ScimproxyError, UsageError
 from scimproxy.exchange import Connection, Exchange
+from scimproxy.passed import Passed
 
 __all__ = [
     "ANYWHERE",
@@ -30,6 +31,7 @@ __all__ = [
     "Forward",
     "GuardOptions",
     "Network",
+    "QuickRecorder",
     "Recorder",
     "Target",
     "cannot_listen",
@@ -269,6 +271,14 @@ class Recorder(Protocol):
 
     def lost(self, reason: str) -> None:
         """Count an exchange that passed without being recorded."""
+
+
+@runtime_checkable
+class QuickRecorder(Protocol):
+    """A recorder that has a shorter way for exchanges that went as most do."""
+
+    def submit_passed(self, passed: Passed, done: Callable[[ScimproxyError | None], None]) -> None:
+        """Do what `submit` does."""
 
 
 class Engine(Protocol):

@@ -17,7 +17,7 @@ from dataclasses import replace
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Connection, Headers, Request, Response
 from scimproxy.proxy import answers, forwarding
-from scimproxy.proxy.engine import Address, EngineOptions, Recorder, cannot_listen
+from scimproxy.proxy.engine import Address, EngineOptions, QuickRecorder, Recorder, cannot_listen
 from scimproxy.proxy.forwarding import Tap
 from scimproxy.proxy.guard import Guard
 from scimproxy.proxy.heads import Answers, Asks
@@ -61,6 +61,7 @@ class NativeEngine:
     def __init__(self, options: EngineOptions, recorder: Recorder) -> None:
         self.options = options
         self.recorder = recorder
+        self.quick: QuickRecorder | None = recorder if isinstance(recorder, QuickRecorder) else None
         self.pool = Pool(options, recorder.connection)
         self.asks = Asks(options)
         self.answers = Answers()

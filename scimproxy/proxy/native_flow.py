@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Failure, Headers, Phase, Response
 from scimproxy.proxy import answers, forwarding
-from scimproxy.proxy.engine import EngineOptions, Recorder
+from scimproxy.proxy.engine import EngineOptions, QuickRecorder, Recorder
 from scimproxy.proxy.guard import too_large
 from scimproxy.proxy.heads import Answers, Ask, given_to
 from scimproxy.proxy.http1 import (
@@ -44,6 +44,7 @@ class Engine(Protocol):
 
     options: EngineOptions
     recorder: Recorder
+    quick: QuickRecorder | None
     pool: Pool
     answers: Answers
 
@@ -554,7 +555,17 @@ class Flow:
     def _commit(self, *, cut: bool = False) -> None:
         """Record the exchange as it stands; then release what is held, or cut the connection."""
         self._finished = True
-        passage = self.passage
+        passage, quick = self.passage, self.engine.quick
+        try:
+            if quick is not None and not cut and not self._aborted:
+                passed = passage.passed(at=time.time(), now_m=time.perf_counter())
+                if passed is not None:
+                    quick.submit_passed(passed, self._committed)
+                    return
+        except Exception:  # noqa: BLE001 - the engine's hook: logged with its traceback, and counted
+            self.engine.fault("recording", None)
+            self._settle(None, cut=cut)
+            return
         given = passage.given
         if given is not None:
             passage.given = Response(
@@ -574,6 +585,9 @@ class Flow:
         except Exception:  # noqa: BLE001 - the engine's hook: logged with its traceback, and counted
             self.engine.fault("recording", None)
             self._settle(None, cut=cut)
+
+    def _committed(self, problem: ScimproxyError | None) -> None:
+        self._settle(problem, cut=False)
 
     def _settle(self, problem: ScimproxyError | None, *, cut: bool) -> None:
         try:

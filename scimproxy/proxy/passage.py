@@ -20,6 +20,7 @@ from scimproxy.exchange import (
     State,
     Timings,
 )
+from scimproxy.passed import Passed
 from scimproxy.proxy.forwarding import Caller, Tap
 
 __all__ = ["Link", "Passage"]
@@ -114,6 +115,55 @@ class Passage:
             attempts=self.attempts,
             ended=None if pending else self.ended,
             uid=self.uid,
+        )
+
+    def passed(self, *, at: float, now_m: float) -> Passed | None:
+        """Return the same, flat, of one that ended as most do; None where there is more to tell of it."""
+        head, given, came, link, caller = self.request, self.given, self.came, self.link, self.caller
+        if given is None or came is None or link is None:
+            return None
+        if self.failure is not None or self.rewrites or self.request_trailers is not None:
+            return None
+        if given.trailers is not None:
+            return None
+        return Passed(
+            self.uid,
+            head.method,
+            head.target,
+            head.http_version,
+            head.headers,
+            self.request_tap.content(),
+            self.request_wire or None,
+            given.status_code,
+            given.reason,
+            given.http_version,
+            given.headers,
+            self.response_tap.content(),
+            self.response_wire or None,
+            self.origin,
+            self.started_at,
+            at,
+            link.dns_ms,
+            link.connect_ms,
+            link.tls_ms,
+            _between(self.ready_m, self.sent_m),
+            _between(self.sent_m, self.first_m),
+            _between(self.first_m, self.last_m),
+            _between(self.started_m, now_m),
+            self.client_connection,
+            self.client_index,
+            link.connection,
+            link.index,
+            self._address(),
+            caller.address,
+            caller.claim,
+            caller.scheme,
+            caller.host,
+            self._unless_same(self.upstream_target),
+            None if self.upstream_headers == head.headers else self.upstream_headers,
+            None if came.headers is given.headers or came.headers == given.headers else came.headers,
+            self.attempts,
+            self.ended,
         )
 
     def _unless_same(self, target: str | None) -> str | None:

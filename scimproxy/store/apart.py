@@ -26,9 +26,10 @@ from typing import Any
 
 from scimproxy.errors import StoreBusy, StoreError
 from scimproxy.exchange import Connection, Exchange, Run, TunnelEvent
+from scimproxy.passed import Passed
 from scimproxy.store.ends import Ends, Told
 from scimproxy.store.process import this_process
-from scimproxy.store.rows import NO_CHANGES, loose_row
+from scimproxy.store.rows import NO_CHANGES, loose_row, passed_row
 from scimproxy.store.wire import Encoder, Frames, frame, pickled
 from scimproxy.store.writing import UNSTORABLE, fault
 
@@ -119,12 +120,21 @@ class StoreApart:
 
         `changes` are fields that are stored in place of the exchange's own.
         """
-        self._submit("exchange", exchange, told, changes)
+        try:
+            row = loose_row(exchange, changes)
+        except UNSTORABLE as exc:
+            self._loop.call_soon(told, _unstorable(exc))
+            return
+        self._submit("exchange", row, told)
+
+    def submit_passed(self, passed: Passed, told: Told) -> None:
+        """Do the same for an exchange that went as most do."""
+        self._submit("exchange", passed_row(passed), told)
 
     def pending(self, exchange: Exchange, told: Told | None = None) -> None:
         """Queue an exchange in flight; a later `submit_then` with its `uid` makes the row final. `told`: as there."""
         if told is not None:
-            self._submit("opened", exchange, told, NO_CHANGES)
+            self._submit("opened", loose_row(exchange), told)
         # What an encoder was asked has to be sent: the other end knows the same of what is shared.
         elif self._open and not self._is_full():
             with contextlib.suppress(*UNSTORABLE):
@@ -233,14 +243,14 @@ class StoreApart:
         self.recovered += recovered
         self._open = True
 
-    def _submit(self, kind: str, exchange: Exchange, told: Told, changes: Mapping[str, Any]) -> None:
+    def _submit(self, kind: str, row: list[Any], told: Told) -> None:
         if not self._open or self._is_full():
             self._loop.call_soon(told, self.last_error or self._closed())
             return
         try:
-            data = self._encoder.row(kind, loose_row(exchange, changes))
+            data = self._encoder.row(kind, row)
         except UNSTORABLE as exc:
-            self._loop.call_soon(told, StoreError(f"this exchange cannot be stored: {fault(exc)}"))
+            self._loop.call_soon(told, _unstorable(exc))
             return
         self._waiting.append(told)
         self._put(*data)
@@ -465,6 +475,10 @@ def _child() -> tuple[subprocess.Popen[bytes], socket.socket]:
             ours.close()
             raise
     return process, ours
+
+
+def _unstorable(exc: Exception) -> StoreError:
+    return StoreError(f"this exchange cannot be stored: {fault(exc)}")
 
 
 def _ended(code: int) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from scimproxy.errors import StoreError
 from scimproxy.exchange import Connection, Exchange, Run, TunnelEvent
+from scimproxy.passed import Passed
 from scimproxy.store.ends import Ends, Told
 from scimproxy.store.rows import NO_CHANGES
 from scimproxy.store.writer import Store
@@ -47,6 +48,10 @@ class StoreInside:
     def submit_then(self, exchange: Exchange, told: Told, changes: Mapping[str, Any] = NO_CHANGES) -> None:
         """Queue an exchange; `told` is called in the loop."""
         self._store.submit_then(exchange, lambda problem: self._ended(told, problem), changes)
+
+    def submit_passed(self, passed: Passed, told: Told) -> None:
+        """Queue an exchange that went as most do."""
+        self._store.submit_passed(passed, lambda problem: self._ended(told, problem))
 
     def pending(self, exchange: Exchange, told: Told | None = None) -> None:
         """Queue an exchange in flight."""

@@ -28,6 +28,7 @@ from scimproxy.exchange import (
     Tls,
     TunnelEvent,
 )
+from scimproxy.passed import Passed
 
 __all__ = [
     "CONNECTION_COLUMNS",
@@ -48,6 +49,7 @@ __all__ = [
     "headers_from_text",
     "headers_text",
     "loose_row",
+    "passed_row",
     "run_from_row",
     "run_row",
     "settle",
@@ -296,6 +298,22 @@ def loose_row(it: Exchange, changes: Mapping[str, Any] = NO_CHANGES) -> list[Any
         _dumps([(r.place, r.before, r.after) for r in it.rewrites]) if it.rewrites else None,
         it.note, tags_text(it.tags) if it.tags else None, it.uid, it.parent_id,
         _dumps(it.extra) if it.extra else None,
+    ]  # fmt: skip
+
+
+def passed_row(it: Passed) -> list[Any]:
+    """Return what `loose_row` returns of its exchange."""
+    return [
+        None, None, None, "complete", it.origin, it.method, it.target, it.scheme, it.host, it.status_code, it.reason,
+        None, None, None, None,
+        it.started_at, it.ended_at,
+        it.total_ms, it.dns_ms, it.connect_ms, it.tls_ms, it.send_ms, it.wait_ms, it.receive_ms,
+        None, it.client_address, it.client_claim,
+        it.client_connection, it.client_index, it.upstream_address, it.upstream_connection, it.upstream_index,
+        it.attempts, it.ended, it.http_version, it.headers, it.content, None, it.wire_bytes,
+        it.response_http_version, it.response_headers, it.response_content, None, it.response_wire_bytes,
+        it.upstream_request_target, it.upstream_request_headers, it.upstream_response_headers,
+        None, None, None, it.uid, None, None,
     ]  # fmt: skip
 
 

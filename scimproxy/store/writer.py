@@ -19,9 +19,10 @@ from typing import Any, Self
 
 from scimproxy.errors import StoreError
 from scimproxy.exchange import Connection, Exchange, Run, TunnelEvent
+from scimproxy.passed import Passed
 from scimproxy.store import derive
 from scimproxy.store.ends import Told
-from scimproxy.store.rows import NO_CHANGES, loose_row
+from scimproxy.store.rows import NO_CHANGES, loose_row, passed_row
 from scimproxy.store.writing import GROUP, UNSTORABLE, Answer, Item, Writer, fault, refuse
 
 __all__ = ["Store"]
@@ -133,6 +134,10 @@ class Store:
         the exchange's own.
         """
         self._put_exchange("exchange", exchange, _Teller(told), changes)
+
+    def submit_passed(self, passed: Passed, told: Told) -> None:
+        """Do the same for an exchange that went as most do."""
+        self._put(Item("exchange", passed_row(passed), _Teller(told)))
 
     def add(self, exchange: Exchange) -> int:
         """Store an exchange and return its id once it is committed.

@@ -17,6 +17,7 @@ from typing import Any
 
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Connection, Exchange
+from scimproxy.passed import Passed
 from scimproxy.proxy.engine import Address, Engine, EngineOptions, Target
 
 PATIENCE_S = 20.0
@@ -207,6 +208,9 @@ class Recording:
         task = asyncio.ensure_future(self.record(exchange))
         self._tasks.add(task)
         task.add_done_callback(ended)
+
+    def submit_passed(self, passed: Passed, done: Callable[[ScimproxyError | None], None]) -> None:
+        self.submit(passed.exchange(), done)
 
     async def record(self, exchange: Exchange) -> None:
         if self.gate is not None and exchange.request.path == self.held_path:

@@ -20,6 +20,7 @@ from fuzz.wire import requests_in
 
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Connection, Exchange
+from scimproxy.passed import Passed
 from scimproxy.proxy.engine import EngineOptions, Target
 
 __all__ = ["Outcome", "Stand"]
@@ -141,6 +142,9 @@ class _Recorder:
     def submit(self, exchange: Exchange, done: Callable[[ScimproxyError | None], None]) -> None:
         self.exchanges.append(exchange)
         asyncio.get_running_loop().call_soon(done, None)
+
+    def submit_passed(self, passed: Passed, done: Callable[[ScimproxyError | None], None]) -> None:
+        self.submit(passed.exchange(), done)
 
     def pending(self, exchange: Exchange) -> None:
         pass
