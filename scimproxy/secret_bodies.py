@@ -184,16 +184,16 @@ class Look:
         for at in range(0, len(piece), _WINDOW):
             window = piece[at : at + _WINDOW]
             if self._last:  # what begins in one and ends in the next
-                self._search((self._last + window[:_OVERLAP]).decode("latin-1"))
-            self._search(window.decode("latin-1"))
+                self._search(self._last + window[:_OVERLAP])
+            self._search(window)
             self._last = (self._last + window[-_OVERLAP:])[-_OVERLAP:]
 
-    def _search(self, text: str) -> None:
-        self.token = self.token or JWT_BEGIN in text
-        lowered = text.lower()
-        self.operations = self.operations or _OPERATIONS in lowered
+    def _search(self, data: bytes) -> None:
+        self.token = self.token or JWT_BEGIN in data.decode("latin-1")
+        plain = _plain(data)
+        self.operations = self.operations or _OPERATIONS in plain
         if not self._quoted:
-            self._quoted, bare = _names(lowered)
+            self._quoted, bare = _names(plain)
             self._bare = self._bare or bare
 
     def remember(self, data: bytes) -> None:
@@ -214,13 +214,20 @@ def _look_at(data: bytes) -> Look:
     return look
 
 
-def _names(lowered: str) -> tuple[bool, bool]:
+_LOWER = bytes(range(256)).lower()
+
+
+def _plain(data: bytes) -> str:
+    """Return bytes as a text as `plain_name` writes names; in one pass, which takes half as long as three."""
+    return data.translate(_LOWER, b"_-").decode("latin-1")
+
+
+def _names(plain: str) -> tuple[bool, bool]:
     """Whether a text holds the name of a secret for certain, and whether it does where names stand bare."""
-    plain = lowered.replace("_", "").replace("-", "")  # as `plain_name` does
-    # One character is found ten times faster than three.
+    # One character is found ten times faster than three, and five (for "secret") four times faster than six.
     if "passw" in plain or ("\\" in plain and "\\u00" in plain):
         return True, True
-    if "token" in plain or "secret" in plain or "key" in plain or "pwd" in plain:
+    if "token" in plain or "secre" in plain or "key" in plain or "pwd" in plain:
         return _QUOTED.search(plain) is not None, True
     return False, False
 
@@ -234,7 +241,7 @@ def mentions(data: bytes) -> bool:
     """Whether the bytes hold the name of a secret, in any letter case, or letters written as JSON escapes."""
     if len(data) > _WINDOW:
         return _look_at(data).named
-    return _named(*_names(data.decode("latin-1").lower()), data)
+    return _named(*_names(_plain(data)), data)
 
 
 def hints(data: bytes, *, cut: bool = False) -> tuple[bool, bool]:
@@ -247,10 +254,9 @@ def hints(data: bytes, *, cut: bool = False) -> tuple[bool, bool]:
         look = _look_at(data)
         named, token, operations = look.named, look.token, look.operations
     else:
-        text = data.decode("latin-1")
-        lowered = text.lower()
-        named, token = _named(*_names(lowered), data), JWT_BEGIN in text
-        operations = cut and _OPERATIONS in lowered
+        plain = _plain(data)
+        named, token = _named(*_names(plain), data), JWT_BEGIN in data.decode("latin-1")
+        operations = cut and _OPERATIONS in plain
     if named or b"\0" in data[:4] or data[:2] in _WIDE_MARKS:
         return True, token
     return cut and (operations or b'"op"' in data[-_TAIL:].lower()), token

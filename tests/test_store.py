@@ -739,7 +739,7 @@ def test_a_fault_in_deriving_does_not_end_recording(
 ) -> None:
     failed = threading.Event()
 
-    def broken(*_: object) -> int:
+    def broken(*_: object, **_more: object) -> int:
         failed.set()
         raise ZeroDivisionError
 

@@ -16,7 +16,7 @@ from scimproxy.errors import StoreError, SyntaxProblem
 from scimproxy.exchange import Certificate, Exchange, Failure, Headers, Rewrite, Timings, Tls
 from scimproxy.query import parse_query
 from scimproxy.scim.message import operation_of
-from scimproxy.store import Pruned, Reader, Store, prune
+from scimproxy.store import Pruned, Reader, Store, derive, prune
 from scimproxy.store.search import SCANNED, compile_query
 
 USER = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "bjensen", "id": "ÄÖ-1"}
@@ -172,6 +172,24 @@ def test_derived_rows_are_made_again(db: Path) -> None:
         operation = reader.operation(1)
         assert operation is not None and operation.kind == "create"
         assert reader.operation(77) is None
+
+
+def test_a_step_that_takes_long_ends_early_and_leaves_nothing_out(db: Path) -> None:
+    with Store.open(db) as store, Reader.open(db) as reader:
+        store.start_run(run())
+        store._writer.derives = False
+        for number in range(4):
+            store.add(exchange(target=f"/qx{number}"))
+        store.pending(exchange(target="/qx4", state="pending"))
+        store.flush()
+        with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as conn:
+            counts = []
+            while not counts or counts[-1]:
+                counts.append(derive.step(conn, 3, within_s=0.0))
+                (made,) = conn.execute("SELECT count(*) FROM operations").fetchone()
+                assert made == min(sum(counts), 4)
+        assert counts == [1, 1, 1, 1, 1, 0]
+        assert len(list(reader.search("qx"))) == 5
 
 
 def test_big_contents_are_compressed_later_and_come_out_whole(db: Path) -> None:

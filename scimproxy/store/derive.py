@@ -7,7 +7,9 @@ steps holds the write lock, so two processes never do the same work. In the same
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,8 +61,12 @@ def behind(conn: sqlite3.Connection) -> bool:
     )
 
 
-def step(conn: sqlite3.Connection, most: int) -> int:
-    """Derive the next exchanges, inside the caller's transaction; return how many were looked at."""
+def step(conn: sqlite3.Connection, most: int, *, within_s: float = math.inf) -> int:
+    """Derive the next exchanges, inside the caller's transaction; return how many were looked at.
+
+    At most so many, and no more once so many seconds have passed; but one at least.
+    """
+    until = time.monotonic() + within_s
     if outdated(conn):
         forget(conn)
     found = conn.execute(
@@ -72,6 +78,7 @@ def step(conn: sqlite3.Connection, most: int) -> int:
         return 0
     # A pending exchange gets its rows when it ends; what a search finds in it until then, search.py looks for itself.
     ready = {number: known for _, number, known, state in found if state != "pending"}
+    done = len(found)
     for exchange in Loader(conn).begun(list(ready)):
         assert exchange.id is not None
         conn.execute(_SAVE, operation_row(exchange))
@@ -80,8 +87,11 @@ def step(conn: sqlite3.Connection, most: int) -> int:
                 "INSERT INTO search_index (rowid, text) VALUES (?, ?)", (exchange.id, searchable_text(exchange))
             )
             _compress(conn, exchange.id)
-    conn.execute("UPDATE progress SET value = ? WHERE name = 'derived_seq'", (found[-1][0],))
-    return len(found)
+        if time.monotonic() > until:
+            done = 1 + [number for _, number, _, _ in found].index(exchange.id)
+            break
+    conn.execute("UPDATE progress SET value = ? WHERE name = 'derived_seq'", (found[done - 1][0],))
+    return done
 
 
 def _compress(conn: sqlite3.Connection, number: int) -> None:

@@ -39,6 +39,8 @@ _QUIET_S = 0.02
 """So long nothing must have come before derived rows are made."""
 _STEP = 20
 """So many exchanges are derived before the queue is looked at again: a few milliseconds."""
+_STEP_S = 0.005
+"""And for so long: 20 answers with 500 users each take a tenth of a second, in which every client would wait."""
 _PROBE_S = 1.0
 """So often a store that failed tries whether it can write again."""
 _CLOSING_S = 1.0
@@ -385,7 +387,7 @@ class Writer:
                 self._update_connections()
                 worked = True
             else:
-                worked = self.derives and derive.step(self.conn, _STEP) > 0
+                worked = self.derives and derive.step(self.conn, _STEP, within_s=_STEP_S) > 0
             self.conn.execute("COMMIT")
         except sqlite3.Error as exc:
             self._rollback()
