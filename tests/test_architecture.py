@@ -41,6 +41,7 @@ PURE_ROOMS = (
     "export",
     "query",
     "faults",
+    "drills",
     "suite.results",
     "scim",
     "proxy.forwarding",
@@ -86,6 +87,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.faults": Row(
         ours=("exchange", "errors", "query", "scim", "proxy.answers", "proxy.intervention"), pure=True
     ),
+    "scimproxy.drills": Row(ours=("bodies", "faults"), pure=True),
     "scimproxy.scim": Row(ours=("exchange", "errors", "decode", "scim"), pure=True),
     "scimproxy.bodies": Row(ours=("exchange", "decode", "scim"), pure=True),
     "scimproxy.bind": Row(ours=("bodies", "errors", "scim"), pure=True),
@@ -191,7 +193,10 @@ TABLE: dict[str, Row] = {
     "scimproxy.tunnel.ngrok_errors": Row(ours=("tunnel.contract",), pure=True),
     # ---- wiring
     "scimproxy.exposure": Row(ours=("errors", "exchange", "proxy.engine", "tunnel")),
-    "scimproxy.suite_run": Row(ours=(*PURE_ROOMS, "app", "client", "store", "suite")),
+    "scimproxy.retrying": Row(ours=("client", "exchange")),
+    "scimproxy.suite_run": Row(ours=(*PURE_ROOMS, "app", "client", "retrying", "store", "suite")),
+    "scimproxy.suite_beside": Row(ours=("stopping", "suite", "suite_run")),
+    "scimproxy.drill_run": Row(ours=(*PURE_ROOMS, "app", "client", "stopping", "store", "suite_beside", "suite_run")),
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact")),
     "scimproxy.memory": Row(),
     "scimproxy.outlet": Row(),
@@ -237,6 +242,8 @@ TABLE: dict[str, Row] = {
             "proxy.authority",
             "suite",
             "suite_run",
+            "suite_beside",
+            "drill_run",
             "report",
             "report_html",
             "diff_html",
