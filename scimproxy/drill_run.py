@@ -96,7 +96,7 @@ async def drill(options: DrillOptions, tell: Callable[[Event], None], stop: Stop
 async def _traffic(options: DrillOptions, listening: asyncio.Future[str], stop: Stop) -> SuiteResult | None:
     url = await listening
     if options.suite is not None:
-        return await SuiteBeside(options.suite(url)).run()
+        return await SuiteBeside(options.suite(url), "drill").run()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.requested.wait(), options.for_s)
     return None

@@ -18,10 +18,11 @@ __all__ = ["SuiteBeside"]
 
 
 class SuiteBeside:
-    """One run of a suite; `tell` is called in its thread."""
+    """One run of a suite; `tell` is called in its thread. `whole` is what it is a part of, in words."""
 
-    def __init__(self, options: SuiteOptions) -> None:
+    def __init__(self, options: SuiteOptions, whole: str = "recording") -> None:
         self.options = options
+        self._reason = f"the {whole} was stopped"
         self._wish: tuple[asyncio.AbstractEventLoop, Stop] | None = None
         self._lock = threading.Lock()
         self._stopped = False
@@ -48,13 +49,13 @@ class SuiteBeside:
             if self._wish is not None:
                 loop, stop = self._wish
                 with contextlib.suppress(RuntimeError):  # its loop is closed: it has ended
-                    loop.call_soon_threadsafe(stop, "the recording was stopped")
+                    loop.call_soon_threadsafe(stop, self._reason)
 
     async def _whole(self) -> SuiteResult:
         stop = Stop()
         with self._lock:
             self._wish = (asyncio.get_running_loop(), stop)
             if self._stopped:
-                stop("the recording was stopped")
+                stop(self._reason)
         with ScriptEngine() as engine:
             return await run_suite(self.options, Sandbox(engine, self.options.named_secrets), self.tell, stop)

@@ -28,12 +28,12 @@ class DemoSuite(SuiteBeside):
     """One run of the suite against `url`; `moved` is called in its thread when a step has ended."""
 
     def __init__(self, db: Path, url: str, token: str, moved: Callable[[], None] = lambda: None) -> None:
-        super().__init__(_options(db, url, token))
+        super().__init__(_options(db, url, token), "demo")
         self._moved = moved
 
     def tell(self, news: News) -> None:
         """Tell that a step has ended."""
-        from scimproxy.suite.runner import Ended
+        from scimproxy.suite.effects import Ended
 
         if isinstance(news, Ended) and "." not in news.result.number and news.result.number != "0":
             self._moved()
