@@ -21,6 +21,7 @@ from scimproxy.app import Stop
 from scimproxy.client import Client
 from scimproxy.exchange import Content, Exchange, Headers, Request, Run
 from scimproxy.redact import redact
+from scimproxy.retrying import send_retrying
 from scimproxy.store import Store
 from scimproxy.store.suites import SuiteRows
 from scimproxy.suite.builtins import Builtins
@@ -116,6 +117,8 @@ class SuiteOptions:
     ca: Path | None = None
     others: tuple[Suite, ...] = ()
     keep_secrets: bool = False
+    retries: int = 0
+    """How often a request is sent again that met a busy or broken server (`retrying`); Runscope never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +241,8 @@ class _SuiteRun:
                     return result
                 match effect:
                     case Send():
-                        answer = await self._unless(stopping, client.send(effect.request, effect.origin))
+                        sending = send_retrying(client, effect.request, effect.origin, retries=self._options.retries)
+                        answer = await self._unless(stopping, sending)
                     case Pause():
                         answer = await self._unless(
                             stopping, asyncio.sleep(effect.seconds * self._options.pause_scale)

@@ -21,6 +21,7 @@ from typing import Protocol, runtime_checkable
 from scimproxy.errors import EngineError, ScimproxyError, UsageError
 from scimproxy.exchange import Connection, Exchange
 from scimproxy.passed import Passed
+from scimproxy.proxy.intervention import Intervener
 
 __all__ = [
     "ANYWHERE",
@@ -128,7 +129,8 @@ class Target:
 
 
 ANYWHERE = Target(scheme="http", host="", port=0)
-"""The target of a forward proxy: each request names its own."""
+"""The target where there is no one server: of a forward proxy (each request names its own), and where an intervener
+answers everything (a mock): then the upstream is never asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,7 @@ class EngineOptions:
     was written by our own tunnel; without it such headers of clients are dropped. `head_timeout_s` bounds silence
     inside a request, `idle_timeout_s` between two. `guard` is what strangers may do, where they reach us; None: all.
     `forward` makes it a forward proxy (`target` is ANYWHERE then); `http2` offers HTTP/2 to an https upstream. Both
-    are for the mitmproxy engine only.
+    are for the mitmproxy engine only. `intervener` decides what happens to requests in place of plain forwarding.
     """
 
     target: Target
@@ -221,6 +223,7 @@ class EngineOptions:
     guard: GuardOptions | None = None
     forward: Forward | None = None
     http2: bool = False
+    intervener: Intervener | None = None
 
     @property
     def served_path(self) -> str:
