@@ -62,6 +62,13 @@ PURE_ROOMS = (
     "diff",
     "run_diff",
     "diff_report",
+    "spots",
+    "json_text",
+    "names",
+    "learning",
+    "replay",
+    "replay_order",
+    "request_text",
 )
 
 TABLE: dict[str, Row] = {
@@ -90,6 +97,16 @@ TABLE: dict[str, Row] = {
     "scimproxy.diff": Row(ours=("exchange", "bind", "bodies", "elements", "judging"), pure=True),
     "scimproxy.run_diff": Row(ours=("bind", "bodies", "diff", "judging", "match", "rank"), pure=True),
     "scimproxy.diff_report": Row(ours=("bodies", "diff", "run_diff"), pure=True),
+    "scimproxy.spots": Row(ours=("bind", "bodies", "errors", "scim"), pure=True),
+    "scimproxy.json_text": Row(ours=("errors", "spots"), pure=True),
+    "scimproxy.names": Row(ours=("bind", "bodies", "spots"), pure=True),
+    "scimproxy.learning": Row(ours=("bind", "bodies", "names", "scim", "spots"), pure=True),
+    "scimproxy.replay": Row(
+        ours=("bind", "bodies", "decode", "exchange", "json_text", "learning", "names", "proxy.engine", "spots"),
+        pure=True,
+    ),
+    "scimproxy.replay_order": Row(ours=("bodies", "errors", "scim", "spots"), pure=True),
+    "scimproxy.request_text": Row(ours=("errors", "exchange"), pure=True),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
     "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
@@ -179,6 +196,8 @@ TABLE: dict[str, Row] = {
     # ---- wiring
     "scimproxy.exposure": Row(ours=("errors", "exchange", "proxy.engine", "tunnel")),
     "scimproxy.suite_run": Row(ours=(*PURE_ROOMS, "app", "client", "store", "suite")),
+    "scimproxy.run_reading": Row(ours=(*PURE_ROOMS, "store")),
+    "scimproxy.replay_run": Row(ours=(*PURE_ROOMS, "client", "proxy.engine", "run_reading", "stopping", "store")),
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact")),
     "scimproxy.memory": Row(),
     "scimproxy.outlet": Row(),
@@ -226,6 +245,8 @@ TABLE: dict[str, Row] = {
             "report",
             "report_html",
             "diff_html",
+            "replay_run",
+            "run_reading",
         ),
         theirs=("click", "rich", "aiohttp"),
     ),
