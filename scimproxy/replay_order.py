@@ -41,6 +41,7 @@ class _State:
     def __init__(self) -> None:
         self._barrier: int | None = None
         self._since: list[int] = []
+        self._links: defaultdict[_Token, set[_Token]] = defaultdict(set)
         self._forget()
 
     def _forget(self) -> None:
@@ -48,7 +49,6 @@ class _State:
         self._written: dict[_Token, int] = {}
         self._read: defaultdict[_Token, list[int]] = defaultdict(list)
         self._shown: dict[_Token, int] = {}
-        self._links: defaultdict[_Token, set[_Token]] = defaultdict(set)
 
     def next(self, at: int, it: Seen) -> frozenset[int]:
         before: frozenset[int] = frozenset() if self._barrier is None else frozenset({self._barrier})
@@ -58,6 +58,8 @@ class _State:
         touched = {token for token in map(_token, asked(it)) if token is not None}
         shown = {token for token in map(_token, answered(it)) if token is not None}
         if not _narrow(it) or len(touched | shown) > _MOST_LINKS:
+            for together in _by_resource(it):
+                self._link(together)
             everything = frozenset(self._since) | before
             self._barrier, self._since = at, []
             self._forget()
@@ -79,12 +81,27 @@ class _State:
                 self._read[token].append(at)
         for token in shown:
             self._shown.setdefault(token, at)
-        together = touched | shown
-        for token in together:
-            self._links[token] |= together
-            if len(self._links[token]) > _MOST_LINKS * 10:  # a group that everybody is in
-                self._links[token] = set(together)
+        self._link(touched | shown)
         return frozenset(waits) | before
+
+    def _link(self, together: set[_Token]) -> None:
+        """Remember what belongs together: who is deleted leaves the groups and frees the name."""
+        if len(together) > _MOST_LINKS:
+            return
+        for token in together:
+            known = self._links[token]
+            if len(known) < _MOST_LINKS * 10:  # else a group that everybody is in
+                known |= together
+
+
+def _by_resource(it: Seen) -> list[set[_Token]]:
+    """Return what a list tells of each of its resources."""
+    found: defaultdict[object, set[_Token]] = defaultdict(set)
+    for spot in answered(it):
+        token = _token(spot)
+        if token is not None and len(spot.pointer) > 1:
+            found[spot.pointer[:2]].add(token)
+    return list(found.values())
 
 
 def _token(spot: Spot) -> _Token | None:
