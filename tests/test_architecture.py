@@ -94,7 +94,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.elements": Row(ours=("bind",), pure=True),
     "scimproxy.judging": Row(pure=True),
     "scimproxy.rank": Row(pure=True),
-    "scimproxy.diff": Row(ours=("exchange", "bind", "bodies", "elements", "judging"), pure=True),
+    "scimproxy.diff": Row(ours=("exchange", "bind", "bodies", "elements", "judging", "scim"), pure=True),
     "scimproxy.run_diff": Row(ours=("bind", "bodies", "diff", "judging", "match", "rank"), pure=True),
     "scimproxy.diff_report": Row(ours=("bodies", "diff", "run_diff"), pure=True),
     "scimproxy.spots": Row(ours=("bind", "bodies", "errors", "scim"), pure=True),
