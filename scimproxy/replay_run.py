@@ -13,7 +13,7 @@ import heapq
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -133,6 +133,9 @@ class ReplayResult:
     notices: tuple[str, ...]
     canceled: str | None = None
 
+    unanswered: str | None = None
+    """Why there was no answer, where there was none to any request."""
+
     @property
     def bindings(self) -> Bindings:
         """Which value of then is which of now."""
@@ -238,6 +241,7 @@ class _Replay:
             left_out=self._left_out,
             notices=prepared.notices,
             canceled=canceled,
+            unanswered=_unanswered(self._answers.values()),
         )
 
     @property
@@ -355,6 +359,15 @@ class _Agenda:
             self._open[one] -= 1
             if not self._open[one]:
                 heapq.heappush(self.ready, one)
+
+
+def _unanswered(answers: Iterable[Seen]) -> str | None:
+    message = None
+    for one in answers:
+        if one.exchange.response is not None or one.exchange.failure is None:
+            return None
+        message = message or one.exchange.failure.message
+    return message
 
 
 # --- what to send, and where

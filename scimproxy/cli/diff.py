@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scimproxy.run_diff import RunDiff
     from scimproxy.store import Reader
 
-__all__ = ["diff_command"]
+__all__ = ["diff_command", "given_bindings", "print_diff", "write_diff"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -64,7 +64,7 @@ def diff_command(
 
     if exchanges and noise:
         raise UsageError("--noise takes runs, and -x compares exchanges", hint="leave one of them out")
-    bindings = _given(given)
+    bindings = given_bindings(given)
     with open_reader(db) as reader:
         if exchanges:
             names = (f"exchange {a}", f"exchange {b}")
@@ -75,12 +75,13 @@ def diff_command(
             others = [read_run(reader, resolve_run(reader, one)) for one in noise]
             one, two = (read_run(reader, run) for run in runs)
             found = compare_runs(one, two, noise=others, bindings=bindings, timing=not no_timing)
-    _write(found, names, kept=kept, markdown=markdown, html=html, noise=show_noise)
-    _print(found, names, as_json=as_json, noise=show_noise)
+    write_diff(found, names, kept=kept, markdown=markdown, html=html, noise=show_noise)
+    print_diff(found, names, as_json=as_json, noise=show_noise)
     click.get_current_context().exit(1 if found.breaking else 0)
 
 
-def _print(found: RunDiff, names: tuple[str, str], *, as_json: bool, noise: bool) -> None:
+def print_diff(found: RunDiff, names: tuple[str, str], *, as_json: bool, noise: bool) -> None:
+    """Print a comparison: a table, or JSON."""
     from scimproxy.cli.diff_lines import diff_lines
     from scimproxy.cli.terminal import echo_json
     from scimproxy.diff_report import as_json as document
@@ -94,7 +95,7 @@ def _print(found: RunDiff, names: tuple[str, str], *, as_json: bool, noise: bool
         click.echo("--show-noise shows the noise.", err=True)
 
 
-def _write(
+def write_diff(
     found: RunDiff,
     names: tuple[str, str],
     *,
@@ -103,6 +104,11 @@ def _write(
     html: Path | None,
     noise: bool,
 ) -> None:
+    """Write the files that were asked for.
+
+    Raises:
+        ScimproxyError: one cannot be written.
+    """
     from scimproxy.diff_html import html as page
     from scimproxy.diff_report import markdown as text
 
@@ -123,7 +129,12 @@ def _write(
         click.echo(f"Wrote {path}", err=True)
 
 
-def _given(path: Path | None) -> Bindings | None:
+def given_bindings(path: Path | None) -> Bindings | None:
+    """Read the bindings of a file.
+
+    Raises:
+        FormatError: it holds none.
+    """
     from scimproxy.bind import Bindings
 
     if path is None:
