@@ -202,7 +202,10 @@ class Bindings:
         if max(len(a), len(b)) > _LONGEST or _PHRASE.split(a) != _PHRASE.split(b):
             return False
         pairs = zip(_PHRASE.findall(a), _PHRASE.findall(b), strict=True)
-        return all(x == y or self._is_name(x, y) or self._same_words(x, y, ids=ids) for x, y in pairs)
+        return all(
+            x == y or self._is_name(x, y) or (ids and self._is_id(x, y)) or self._same_words(x, y, ids=ids)
+            for x, y in pairs
+        )
 
     def _is_name(self, a: str, b: str) -> bool:
         return min(len(a), len(b)) >= _SHORTEST and (a, b) in self._names

@@ -32,14 +32,9 @@ def to_text(request: Request, problem: str = "") -> str:
         UsageError: its body is no text.
     """
     try:
-        body = request.content.data.decode("utf-8")
+        body = _laid_out(request)
     except UnicodeDecodeError as exc:
-        raise UsageError(
-            "the body is no text, so it cannot be edited", hint="--set-header edits header fields"
-        ) from exc
-    if "\n" not in body and body[:1] in {"{", "["}:
-        with contextlib.suppress(ValueError, RecursionError):
-            body = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+        raise UsageError("the body is no text and cannot be edited", hint="--set-header edits header fields") from exc
     remark = f"# {problem}\n" if problem else ""
     fields = "".join([f"{name}: {value}\n" for name, value in request.headers])
     return f"{remark}{_REMARK}{request.method} {request.target}\n{fields}\n{body}"
@@ -77,13 +72,21 @@ def from_text(text: str, original: Request) -> Request | None:
             pairs.append((name, value.strip()))
         at += 1
     body = "\n".join(lines[at + 1 :])
-    given = to_text(original).partition(f"{original.method} {original.target}\n")[2].partition("\n\n")[2]
-    content = _content(body, given, original)
+    content = _content(body, original)
     return Request(method, target, headers=Headers(pairs), content=content)
 
 
-def _content(body: str, given: str, original: Request) -> Content:
+def _laid_out(request: Request) -> str:
+    body = request.content.data.decode("utf-8")
+    if "\n" not in body and body[:1] in {"{", "["}:
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    return body
+
+
+def _content(body: str, original: Request) -> Content:
     """Return the body; editors end a file with a line feed that nobody typed."""
+    given = _laid_out(original)
     if not given.endswith("\n"):
         body = body.removesuffix("\n")
     if body == given.replace("\r\n", "\n"):
