@@ -132,6 +132,10 @@ class Learner:
 
     # --- pairs
 
+    def _renamed(self, name: str) -> str:
+        found = self._bindings.renamed(name)
+        return (found if found != name else self._bindings.renamed(name.casefold())).casefold()
+
     def _pairs(self, a: list[Any], b: list[Any], name: str, kind: _Kind) -> list[tuple[Any, Any]]:
         """Pair the elements of two lists; `name` is the member that holds the id."""
         found: list[tuple[Any, Any]] = []
@@ -149,7 +153,7 @@ class Learner:
                 left.pop(at, None)  # it is known, and not there: nobody else is it
         names_b = {_called(it): at for at, it in reversed(right.items()) if _called(it)}
         for at, it in list(left.items()):
-            take(at, names_b.get(self._bindings.renamed(_called(it, fold=False)).casefold()))
+            take(at, names_b.get(self._renamed(_called(it, fold=False))))
         for at, it in list(left.items()):
             take(at, ids_b.get(_text(it, name)))
         for at, it in list(left.items()):

@@ -249,7 +249,7 @@ def _placed(text: str, start: int, parsed: Filter, kind: str, inside: tuple[str,
     """Strings stand in a filter as values only, so the nth quoted text is that of the nth comparison with one."""
     quoted = list(_QUOTED.finditer(text, start))
     made = []
-    for match, (names, op, value) in zip(quoted, _comparisons(parsed, inside), strict=False):
+    for match, (names, op, value) in zip(quoted, list(_comparisons(parsed, inside)), strict=False):
         role, attribute = role_of(names), names[-1]
         its = kind
         if attribute in _REFERENCES or role == "member":

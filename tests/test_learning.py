@@ -102,8 +102,8 @@ def test_lists_pair_by_place_only_what_is_read() -> None:
     assert rows(taught(pair, then=(sent("GET", "/Users/1"), sent("DELETE", "/Users/1")))) == set()
     assert rows(taught(pair)) == set(), "nobody asks for it"
     root = answers(
-        "GET",
-        "/",
+        "POST",
+        "/.search",
         page({"id": "1", "userName": "u", "meta": {"resourceType": "Role"}}),
         page({"id": "2", "userName": "u"}),
     )
