@@ -11,7 +11,7 @@ from urllib.parse import quote
 import brotli
 import factories
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scimproxy.bind import EXTERNAL, Bindings
@@ -377,6 +377,7 @@ RUNS = st.lists(exchanges(), max_size=8)
 
 
 @given(RUNS)
+@settings(max_examples=60)
 def test_a_server_that_answers_the_same_gets_the_same(run: list[Seen]) -> None:
     now = Replayer(run, THEN, recorded=THEN)
     for at, it in enumerate(run):
