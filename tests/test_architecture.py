@@ -249,6 +249,7 @@ TABLE: dict[str, Row] = {
             "diff_html",
             "replay_run",
             "run_reading",
+            "stopping",
         ),
         theirs=("click", "rich", "aiohttp"),
     ),
