@@ -28,9 +28,10 @@ from scimproxy.run_diff import compare_runs
 from scimproxy.stopping import Stop
 from scimproxy.store import Store
 from scimproxy.suite.library import bundled
+from scimproxy.suite.model import Suite
 from scimproxy.suite.runscope import parse
 from scimproxy.suite.script import ScriptEngine
-from scimproxy.suite_run import Sandbox, SuiteOptions, run_suite
+from scimproxy.suite_run import Sandbox, SuiteOptions, run_suite, seed_user
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -67,18 +68,19 @@ SERVERS: dict[str, Callable[[], AbstractAsyncContextManager[Server]]] = {
 }
 
 
-async def record(db: Path, name: str, url: str, token: str) -> int:
-    """Run a bundled suite against a server; return the run's id."""
-    (suite,) = parse(bundled()[name].read_bytes())
+async def record(db: Path, what: str | Suite, url: str, token: str, **more: Any) -> int:
+    """Run a suite, or a bundled one by its name, against a server; return the run's id."""
+    suite = parse(bundled()[what].read_bytes())[0] if isinstance(what, str) else what
     options = SuiteOptions(
         suite=suite,
         db=db,
         environment=suite.environment,
-        source=name,
+        source=suite.name,
         target=url,
         pause_scale=0.0,
         pinned={"SCIMBaseURL": url, "auth": f"Bearer {token}"},
         secrets=frozenset({token}),
+        **more,
     )
     with ScriptEngine() as engine:
         result = await run_suite(options, Sandbox(engine), lambda _: None, Stop())
@@ -316,3 +318,25 @@ async def test_groups_in_groups_and_versions(tmp_path: Path, monkeypatch: pytest
         table = {(row.role, row.a): row.b for row in found.bindings.rows()}
         assert table["Group", made[1]] == str(int(made[1]) + start - 1)
         assert ("User", made[1]) not in table
+
+
+OKTA = ROOT.parent / "shared" / "okta"
+
+
+@pytest.mark.skipif(not OKTA.is_dir(), reason="Okta's suites are not in this repository")
+@pytest.mark.parametrize("server", ["scimmy", "scim2-server"])
+async def test_oktas_suite_reads_the_first_user_whoever_that_is(server: str, tmp_path: Path) -> None:
+    """Another user is there on the fresh instance: what is read is that one, and its names are all that differs."""
+    db = tmp_path / "a.db"
+    (suite,) = parse((OKTA / "Okta-SCIM-20-SPEC-Test.json").read_bytes())
+    script = (OKTA / "Initial_Script_Spec.txt").read_text("utf-8-sig")
+    async with SERVERS[server]() as (url, token):
+        await seed_user(url, f"Bearer {token}")
+        run_id = await record(db, suite, url, token, initial_scripts=(script,))
+    async with SERVERS[server]() as (url, token):
+        await seed_user(url, f"Bearer {token}")
+        found = await again(db, run_id, url, token, fresh_names=True)
+    read = {"response.body.username", "response.body.emails.value"}
+    listed = {"response.body.resources.username", "response.body.resources.emails.value"}
+    assert set(lines(found.diff)) == {f"changed value {one}" for one in read | listed}
+    assert len([row for row in found.bindings.rows() if row.role == "User"]) == 2
