@@ -1,0 +1,680 @@
+"""Which values of a run are variables: the ids, versions and names that are others wherever the run is run again.
+
+One rule: a value is a variable by its SCIM role (bind.py), never by its text, so that the id `1` is never a count of
+1: an id or version that an answer gave and a later request used is *captured* from that answer; a name that the
+client made up (userName, externalId, a group's displayName) gets the digits of `fresh`; secrets are named. What no
+answer gave stays as it was recorded. Pure. Flow: exchanges -> `plan` -> Plan -> the formats of `exports`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
+
+from scimproxy.bind import place_of, role_of, type_of
+from scimproxy.bodies import Seen, seen
+from scimproxy.decode import charset_of, decode, text_of
+from scimproxy.errors import UsageError
+from scimproxy.exchange import SECRET_HEADERS, Exchange, Request, Run, fingerprint
+from scimproxy.exports.secret_names import FINGERPRINT, SecretNames
+from scimproxy.exports.spans import Span, spans
+from scimproxy.exports.templating import BASE_URL, FRESH, Coding, Ref, Text, joined, names_in, with_secrets
+from scimproxy.scim.changes import clean, get
+
+__all__ = ["MOST", "Capture", "Plan", "Secret", "Send", "plan"]
+
+MOST = 20_000
+"""Exchanges of one file that runs; a run of more is told to be filtered."""
+
+_DROPPED = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+    }
+)
+"""Header fields that belong to a connection or to who stood between; whoever sends again writes its own."""
+_DROPPED_BEGIN = ("x-forwarded-", "ngrok-", "x-ngrok-", "cf-", "x-real-ip")
+_FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
+_UNSAFE = re.compile(r"[^!$%&'()*+,\-./0-9:;=?@A-Z_a-z~\[\]]")
+_COMPARED = re.compile(
+    r"""(?P<open>[A-Za-z$][\w:.$-]*)\s*\[|(?P<close>\])"""
+    r"""|(?P<path>[A-Za-z$][\w:.$-]*)\s+[A-Za-z]{2}\s+(?P<value>"(?:[^"\\]|\\.)*"|[^\s()\[\]]+)|"(?:[^"\\]|\\.)*\""""
+)
+_TAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,]+')
+_LONGEST_FILTER = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A value that an answer gives to later requests.
+
+    `pointer` leads to it in a JSON answer; where it is empty, it is the header field `header`. `last_segment`: the
+    value is the last segment of the URL found there. `value` is what it was in the recording.
+    """
+
+    name: str
+    pointer: tuple[str | int, ...]
+    header: str
+    last_segment: bool
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One request to send again, with what its answer has to be and gives.
+
+    `url` begins with a reference to `base_url` or `server_url`; `body` is text, `data` a body that is none. `status`
+    is None where nothing can be expected; `notes` say why something is not as it was.
+    """
+
+    number: int
+    title: str
+    label: str
+    method: str
+    url: Text
+    headers: tuple[tuple[str, Text], ...]
+    body: Text | None
+    data: bytes | None
+    status: int | None
+    captures: tuple[Capture, ...]
+    notes: tuple[str, ...]
+
+    def needs(self) -> list[str]:
+        """Return the names that the request refers to, each once, in their order."""
+        texts = (self.url, *(value for _, value in self.headers), self.body or ())
+        return list(dict.fromkeys(name for text in texts for name in names_in(text)))
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret that the file asks for. `optional`: any value does, a new password or what the server refuses."""
+
+    name: str
+    mark: str
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run, ready to be run again: what is sent, in order, and the names it needs from outside."""
+
+    name: str
+    base_url: str
+    server_url: str
+    sends: tuple[Send, ...]
+    secrets: tuple[Secret, ...]
+    captured: tuple[str, ...]
+    uses_fresh: bool
+    uses_server_url: bool
+    left_out: int
+
+
+def plan(run: Run, exchanges: Iterable[Exchange]) -> Plan:
+    """Return what is a variable in a run, and every request with its references.
+
+    Requests that the proxy refused by itself are left out: another way to the server would not refuse them.
+
+    Raises:
+        UsageError: there are more than `MOST` exchanges.
+    """
+    every: list[Seen] = []
+    left_out = 0
+    for exchange in exchanges:
+        if len(every) >= MOST:
+            raise UsageError(
+                f"the run has more than {MOST:,} exchanges: too many for a file that is run",
+                hint="choose some with --filter, or export it as HAR",
+            )
+        if exchange.origin == "proxy" or not _METHOD.fullmatch(exchange.request.method):
+            left_out += 1
+        else:
+            every.append(seen(exchange))
+    return _Weaver(run, every, left_out).plan()
+
+
+@dataclass(slots=True)
+class _Source:
+    """Where a value came from; `name` is given when a request first uses it."""
+
+    at: int
+    pointer: tuple[str | int, ...]
+    header: str
+    last_segment: bool
+    name: str | None = None
+
+
+@dataclass(slots=True)
+class _Made:
+    """One request on its way into a Send."""
+
+    of: Seen
+    url: Text = ()
+    headers: list[tuple[str, Text]] = field(default_factory=list)
+    body: Text | None = None
+    data: bytes | None = None
+    captures: list[Capture] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class _Weaver:
+    """One pass over a run, in order: each request refers to what came before, then its answer gives."""
+
+    def __init__(self, run: Run, every: list[Seen], left_out: int) -> None:
+        self._run = run
+        self._every = every
+        self._left_out = left_out
+        self._sources: dict[tuple[str, str], _Source] = {}
+        self._versions: dict[tuple[str, str], _Source] = {}
+        self._made: list[_Made] = []
+        self._counts: dict[str, int] = {}
+        self._captured: list[str] = []
+        self._names = dict(_made_up(every))
+        self._secrets = SecretNames()
+        self._needed: set[str] = set()
+        self._server_used = False
+        scim = [one.operation for one in every if one.operation.is_scim]
+        self._base_path = next((one.base_path for one in scim if one.base_path is not None), "") or ""
+        first = every[0].exchange if every else None
+        scheme = "https" if first is not None and first.scheme == "https" else "http"
+        host = every[0].host if every else ""
+        self._server_url = f"{scheme}://{host if re.fullmatch(r'[A-Za-z0-9.:\[\]-]+', host) else 'host.invalid'}"
+        self._learn_credentials()
+
+    def _learn_credentials(self) -> None:
+        """Give SCIM_AUTH to the credentials that most requests were answered with, not to a wrong token."""
+        counts: dict[str, int] = {}
+        for one in self._every:
+            answer = one.exchange.response
+            for value in one.exchange.request.headers.get_all("Authorization"):
+                for mark in _marks(value):
+                    refused = answer is not None and answer.status_code in {401, 403}
+                    counts[mark] = counts.get(mark, 0) + (0 if refused else 1)
+                    if not refused:
+                        self._needed.add(mark)
+        for mark in sorted(counts, key=lambda one: -counts[one]):
+            self._secrets.name(mark, credentials=True)
+
+    def plan(self) -> Plan:
+        for at, of in enumerate(self._every):
+            made = _Made(of)
+            self._made.append(made)
+            made.url = self._url(made)
+            self._headers(made)
+            self._body(made)
+            self._learn(at, of)
+        sends = tuple(self._send(number, made) for number, made in enumerate(self._made, 1))
+        used = {name for send in sends for name in send.needs()}
+        return Plan(
+            name=clean(self._run.name, 100),
+            base_url=self._server_url + self._base_path,
+            server_url=self._server_url,
+            sends=sends,
+            secrets=tuple(
+                Secret(name, mark, mark not in self._needed)
+                for mark, name in self._secrets.names.items()
+                if name in used
+            ),
+            captured=tuple(self._captured),
+            uses_fresh=FRESH in used,
+            uses_server_url="server_url" in used,
+            left_out=self._left_out,
+        )
+
+    def _send(self, number: int, made: _Made) -> Send:
+        request, answer = made.of.exchange.request, made.of.exchange.response
+        notes = made.notes
+        status = None if answer is None or not 200 <= answer.status_code <= 999 else answer.status_code
+        if request.content.truncated:
+            notes.append(
+                f"the recording holds {len(request.content.data)} of the body's {request.content.size} bytes"
+            )
+            status = None
+        return Send(
+            number=number,
+            title=clean(made.of.operation.summary or request.method, 120),
+            label=_label(made.of),
+            method=request.method,
+            url=made.url,
+            headers=tuple(made.headers),
+            body=made.body,
+            data=made.data,
+            status=status,
+            captures=tuple(made.captures),
+            notes=tuple(notes),
+        )
+
+    # -- the request
+
+    def _secret(self, mark: str) -> str:
+        return self._secrets.name(mark, credentials=False)
+
+    def _url(self, made: _Made) -> Text:
+        request = made.of.exchange.request
+        path = request.path
+        if "://" in path:  # absolute-form, RFC 9112 section 3.2.2
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        text = [*self._path(path, made.of, server=True)]
+        if request.query is not None:
+            text.append("?")
+            text += self._query(request.query, made.of)
+        coded = [one if isinstance(one, Ref) else _percent(one) for one in text]
+        return with_secrets(joined(coded), self._secret, "url")
+
+    def _path(self, path: str, of: Seen, *, server: bool) -> Text:
+        """Return a path with its id as a reference; with `server`, behind a reference to the base URL."""
+        begin: list[str | Ref] = []
+        base = self._base_path
+        if server:
+            if path == base or path.startswith(f"{base}/") or not base:
+                path = path[len(base) :]
+                begin.append(Ref(BASE_URL))
+            else:
+                begin.append(Ref("server_url"))
+        place = place_of(path if server else urlsplit(path).path, of)
+        parts = path.split("/")
+        known = self._id(type_of(place.endpoint), place.id, "url") if place.endpoint and place.id else None
+        if known is None:
+            return joined([*begin, path])
+        at = next(i for i, part in enumerate(parts) if unquote(part) == place.endpoint)
+        at = next(i for i in range(at + 1, len(parts)) if parts[i])
+        return joined([*begin, "/".join([*parts[:at], ""]), known, "".join(f"/{one}" for one in parts[at + 1 :])])
+
+    def _query(self, query: str, of: Seen) -> Iterator[str | Ref]:
+        for number, part in enumerate(query.split("&")):
+            if number:
+                yield "&"
+            name, mark, value = part.partition("=")
+            text = self._filter(unquote_plus(value), of, ()) if unquote_plus(name).lower() == "filter" else ()
+            if any(isinstance(piece, Ref) for piece in text):
+                yield f"{name}{mark}"
+                for piece in text:
+                    yield Ref(piece.name, "url") if isinstance(piece, Ref) else quote(piece, safe="")
+            else:
+                yield part
+
+    def _headers(self, made: _Made) -> None:
+        request = made.of.exchange.request
+        for name, value in request.headers:
+            lowered = name.lower()
+            if lowered in _DROPPED or lowered.startswith(_DROPPED_BEGIN):
+                continue
+            if not _FIELD.fullmatch(name) or _UNSENDABLE.search(value):
+                made.notes.append(f"left out, because it is no header field: {clean(name, 40)}")
+                continue
+            text: Text = (value.strip(),) if value.strip() else ()
+            if lowered in {"if-match", "if-none-match"}:
+                text = self._tags(value.strip(), made.of)
+            elif lowered in SECRET_HEADERS and not FINGERPRINT.search(value):
+                text = _hidden(value.strip())
+            made.headers.append((name, with_secrets(text, self._secret, "plain")))
+
+    def _tags(self, value: str, of: Seen) -> Text:
+        """Return the tags of If-Match, each as the version that an answer gave (RFC 9110 section 13.1)."""
+        found: list[str | Ref] = []
+        at = 0
+        for tag in _TAG.finditer(value):
+            source = self._version_source(of, tag[0])
+            if source is not None:
+                found += (value[at : tag.start()], Ref(self._use(source, "version", tag[0])))
+                at = tag.end()
+        return joined([*found, value[at:]])
+
+    def _version_source(self, of: Seen, tag: str) -> _Source | None:
+        whose = of.operation.resource_id or ""
+        return self._versions.get((whose, tag)) or self._versions.get(("", tag))
+
+    def _body(self, made: _Made) -> None:
+        request = made.of.exchange.request
+        if not request.content.data:
+            return
+        text = _text(request)
+        if text is None:
+            made.data = request.content.data
+            made.headers += [("Content-Encoding", (one,)) for one in request.headers.get_all("Content-Encoding")]
+        elif made.of.request.form == "json":
+            made.body = with_secrets(joined(self._json(text, made.of)), self._secret, "json")
+        else:
+            made.body = with_secrets((text,), self._secret, "plain")
+
+    def _json(self, text: str, of: Seen) -> Iterator[str | Ref]:
+        document = of.request.value
+        at = 0
+        for span in spans(text):
+            found = self._value(span, document, of)
+            if any(isinstance(piece, Ref) for piece in found):
+                quotes = '"' if span.is_string else ""
+                yield text[at : span.start] + quotes
+                yield from (one if isinstance(one, Ref) else _json_inside(one) for one in found)
+                yield quotes
+                at = span.end
+        yield text[at:]
+
+    def _value(self, span: Span, document: Any, of: Seen) -> Text:  # noqa: ANN401 - JSON
+        names = _names(span.pointer, document)
+        role, value = role_of(names), span.value
+        last = names[-1] if names else ""
+        if role == "id" or (role == "text" and last == "id" and len(names) == 1):
+            return self._as_id(_kind(of, span.pointer, document), value, span)
+        if role == "member" or (role == "text" and last in {"members", "manager", "groups"}):
+            return self._as_id(self._member_kind(span.pointer, document, last, value), value, span)
+        if not span.is_string:
+            return (value,)
+        if role == "location":
+            return self._location(value, of)
+        if role == "version":
+            source = self._version_source(of, value)
+            return (value,) if source is None else (Ref(self._use(source, "version", value), "json"),)
+        if role == "path":
+            if value.startswith("/"):
+                return self._path(value, of, server=False)
+            return self._filter(value, of, ())
+        if role in {"name", "externalId"}:
+            return self._name(value)
+        return (value,)
+
+    def _as_id(self, kind: str, value: str, span: Span) -> Text:
+        known = self._id(kind, value, "json" if span.is_string else "plain")
+        return (value,) if known is None else (known,)
+
+    def _member_kind(self, pointer: tuple[str | int, ...], document: Any, last: str, value: str) -> str:  # noqa: ANN401
+        around = _at(document, pointer[:-1]) if pointer and pointer[-1] == "value" else None
+        said = get(around, "$ref") or get(around, "type")
+        if isinstance(said, str):
+            for kind in ("User", "Group"):
+                if f"{kind}s/" in said or said.lower() == kind.lower():
+                    return kind
+        if "groups" in pointer or last == "groups":
+            return "Group"
+        return "Group" if ("User", value) not in self._sources and ("Group", value) in self._sources else "User"
+
+    def _location(self, value: str, of: Seen) -> Text:
+        place = place_of(value, of)
+        if place.where not in {"server", "relative"} or not place.endpoint:
+            return (value,)
+        parts = urlsplit(value)
+        path = value[value.index(parts.path) :] if parts.path else value
+        if place.where == "relative":
+            return self._path(value, of, server=False)
+        return self._path(path, of, server=True)
+
+    def _filter(self, text: str, of: Seen, inside: tuple[str, ...]) -> Text:
+        """Return a filter, or a path with filters in it, with ids and made-up names as references."""
+        if len(text) > _LONGEST_FILTER:
+            return (text,)
+        made: list[str | Ref] = []
+        at, before = 0, inside
+        for found in _COMPARED.finditer(text):
+            if found["open"]:
+                before = (*inside, *_plain_path(found["open"]))
+            elif found["close"]:
+                before = inside
+            elif found["path"]:
+                names = (*before, *_plain_path(found["path"]))
+                value = found["value"]
+                bare = value[1:-1] if value.startswith('"') else value
+                piece = self._compared(names, bare, of)
+                if any(isinstance(one, Ref) for one in piece):
+                    begin = found.start("value") + (1 if value.startswith('"') else 0)
+                    made += (text[at:begin], *piece)
+                    at = begin + len(bare)
+        return joined([*made, text[at:]])
+
+    def _compared(self, names: tuple[str, ...], value: str, of: Seen) -> Text:
+        role = role_of(names)
+        if role == "id":
+            known = self._id(type_of((of.operation.endpoint or "").strip("/")), value, "json")
+        elif role == "member":
+            kind = "Group" if names[0] == "groups" else "User"
+            known = self._id(kind, value, "json") or self._id("Group", value, "json")
+        elif role in {"name", "externalId"}:
+            return self._name(value)
+        else:
+            known = None
+        return (value,) if known is None else (known,)
+
+    def _name(self, value: str) -> Text:
+        """Return a name that the client made up with `fresh` in it, in whatever letters it is written."""
+        at = self._names.get(value.lower())
+        return (value,) if at is None else joined([value[:at], Ref(FRESH), value[at:]])
+
+    def _id(self, kind: str, value: str, coding: Coding) -> Ref | None:
+        source = self._sources.get((kind, value))
+        return None if source is None else Ref(self._use(source, f"{kind}_id", value), coding)
+
+    def _use(self, source: _Source, stem: str, value: str) -> str:
+        if source.name is None:
+            word = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")
+            word = word if word[:1].isalpha() else f"resource_{word}"
+            self._counts[word] = self._counts.get(word, 0) + 1
+            source.name = f"{word[:40]}_{self._counts[word]}"
+            self._captured.append(source.name)
+            capture = Capture(source.name, source.pointer, source.header, source.last_segment, value)
+            self._made[source.at].captures.append(capture)
+        return source.name
+
+    # -- the answer
+
+    def _learn(self, at: int, of: Seen) -> None:
+        answer = of.exchange.response
+        if answer is None or not 200 <= answer.status_code < 300:
+            return
+        created = of.exchange.request.method == "POST" and answer.status_code == 201
+        for kind, value, source in self._given(at, of):
+            if created and source.pointer in {("id",), ()}:
+                self._sources[kind, value] = source  # a deleted one may have had the same id
+            else:
+                self._sources.setdefault((kind, value), source)
+
+    def _given(self, at: int, of: Seen) -> Iterator[tuple[str, str, _Source]]:
+        """Yield the ids that an answer gives, the best place first; versions are noted on the way."""
+        answer = of.exchange.response
+        assert answer is not None
+        body, endpoint = of.response.value, (of.operation.endpoint or "").strip("/")
+        own = type_of(endpoint)
+        tag = answer.headers.get("ETag")
+        if tag:
+            whose = get(body, "id") if of.operation.kind == "create" else of.operation.resource_id
+            self._note_version(str(whose or ""), tag, _Source(at, (), "ETag", last_segment=False))
+        resources = get(body, "Resources")
+        if isinstance(resources, list):
+            for number, one in enumerate(resources):
+                yield from self._resource(at, one, own, ("Resources", number))
+        elif isinstance(body, dict):
+            yield from self._resource(at, body, own, ())
+            yield from self._bulk(at, of)
+        location = answer.headers.get("Location")
+        if location and answer.status_code == 201:
+            place = place_of(location, of)
+            if place.id:
+                yield type_of(place.endpoint), place.id, _Source(at, (), "Location", last_segment=True)
+
+    def _resource(
+        self, at: int, resource: object, kind: str, pointer: tuple[str | int, ...]
+    ) -> Iterator[tuple[str, str, _Source]]:
+        found = get(resource, "id")
+        meta = get(resource, "meta")
+        said = get(meta, "resourceType")
+        kind = said if isinstance(said, str) and said else kind
+        if not _is_id(found):
+            return
+        yield kind, str(found), _Source(at, (*pointer, _spelled(resource, "id")), "", last_segment=False)
+        version = get(meta, "version")
+        if isinstance(version, str) and version:
+            place = (*pointer, _spelled(resource, "meta"), _spelled(meta, "version"))
+            self._note_version(str(found), version, _Source(at, place, "", last_segment=False))
+        for name, role in (("members", ""), ("groups", "Group")):
+            listed = get(resource, name)
+            for number, one in enumerate(listed if isinstance(listed, list) else ()):
+                value = get(one, "value")
+                if _is_id(value):
+                    reference = str(get(one, "$ref") or get(one, "type") or "")
+                    member = role or ("Group" if "Group" in reference else "User")
+                    place = (*pointer, _spelled(resource, name), number, _spelled(one, "value"))
+                    yield member, str(value), _Source(at, place, "", last_segment=False)
+
+    def _bulk(self, at: int, of: Seen) -> Iterator[tuple[str, str, _Source]]:
+        listed = get(of.response.value, "Operations")
+        for number, one in enumerate(listed if isinstance(listed, list) else ()):
+            location = get(one, "location")
+            if isinstance(location, str):
+                place = place_of(location, of)
+                if place.id:
+                    pointer = ("Operations", number, _spelled(one, "location"))
+                    yield type_of(place.endpoint), place.id, _Source(at, pointer, "", last_segment=True)
+
+    def _note_version(self, whose: str, tag: str, source: _Source) -> None:
+        for key in ((whose, tag), ("", tag)):
+            have = self._versions.get(key)
+            # meta.version and ETag of one answer say the same: the first is kept, so that it is captured once.
+            if have is None or have.at != source.at:
+                self._versions[key] = source
+
+
+# -- reading
+
+
+def _made_up(every: list[Seen]) -> Iterator[tuple[str, int]]:
+    """Yield the names that the client said before any answer did, in small letters, with where `fresh` goes."""
+    known: set[str] = set()
+    made: set[str] = set()
+    for of in every:
+        for value in _unique_names(of):
+            lowered = value.lower()
+            if lowered not in known and lowered not in made and len(lowered) == len(value):
+                made.add(lowered)
+                at = lowered.find("@")
+                yield lowered, at if at > 0 else len(lowered)
+        if of.response.form == "json":
+            known.update(_strings(of.response.value) - made)
+
+
+def _unique_names(of: Seen) -> Iterator[str]:
+    """Yield the values of a request that a server wants to be unique: userName, externalId, a group's displayName."""
+    text = _text(of.exchange.request) if of.request.form == "json" else None
+    if text is None or of.exchange.request.method not in {"POST", "PUT", "PATCH"}:
+        return
+    for span in spans(text):
+        names = _names(span.pointer, of.request.value)
+        if not span.is_string or not span.value.strip() or FINGERPRINT.search(span.value):
+            continue
+        last = names[-1] if names else ""
+        group = _kind(of, span.pointer, of.request.value) == "Group"
+        if last in {"username", "externalid"} or (last == "displayname" and group):
+            yield span.value
+
+
+def _strings(value: object) -> set[str]:
+    """Return every string of a document, in small letters; without recursion."""
+    found: set[str] = set()
+    level = [value]
+    while level:
+        deeper: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                deeper.extend(one.values())
+            elif isinstance(one, list):
+                deeper.extend(one)
+            elif isinstance(one, str):
+                found.add(one.lower())
+        level = deeper
+    return found
+
+
+def _text(request: Request) -> str | None:
+    """Return a body as text; None where it is none."""
+    data = decode(request.content, request.headers).data
+    found = text_of(data, charset_of(request.headers)).text
+    return None if "\0" in found or "\ufffd" in found else found
+
+
+def _names(pointer: tuple[str | int, ...], document: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON
+    """Return the names that lead to a value, as `role_of` wants them; through PATCH and bulk operations."""
+    names = tuple(one.lower() for one in pointer if isinstance(one, str))
+    if len(names) > 1 and names[0] == "operations":
+        if names[1] == "value":
+            path = get(_at(document, pointer[:2]), "path")
+            target = _plain_path(_unfiltered(path)) if isinstance(path, str) else ()
+            return (*target, *names[2:])
+        if names[1] == "data":
+            return _names(pointer[3:], _at(document, pointer[:3])) if len(pointer) > 3 else ("data",)
+    return names
+
+
+def _kind(of: Seen, pointer: tuple[str | int, ...], document: Any) -> str:  # noqa: ANN401 - JSON
+    """Return the type of the resource that a value of a request belongs to."""
+    if of.operation.kind == "bulk":
+        path = get(_at(document, pointer[:2]), "path")
+        return type_of(place_of(path, of).endpoint) if isinstance(path, str) else ""
+    return type_of((of.operation.endpoint or "").strip("/"))
+
+
+def _at(document: Any, pointer: tuple[str | int, ...]) -> Any:  # noqa: ANN401 - JSON
+    for one in pointer:
+        document = document[one]
+    return document
+
+
+def _unfiltered(path: str) -> str:
+    before, bracket, rest = path.partition("[")
+    return before + (rest.rpartition("]")[2] if bracket else "")
+
+
+def _plain_path(path: str) -> tuple[str, ...]:
+    return tuple(path.rpartition(":")[2].lower().split("."))
+
+
+def _is_id(value: object) -> bool:
+    return (isinstance(value, str) and bool(value)) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _spelled(holder: Any, name: str) -> str:  # noqa: ANN401 - JSON
+    """Return how a member of this name, in any case, is spelled (RFC 7643 section 2.1)."""
+    return name if name in holder else next(key for key in holder if key.lower() == name.lower())
+
+
+def _marks(value: str) -> list[str]:
+    return FINGERPRINT.findall(value) or FINGERPRINT.findall("".join(_hidden(value.strip())))
+
+
+def _hidden(value: str) -> tuple[str]:
+    """Return a field that was recorded with its secret as it would have been without."""
+    scheme, blank, credentials = value.partition(" ")
+    return (f"{scheme} {fingerprint(credentials)}" if blank and credentials else fingerprint(value),)
+
+
+def _percent(text: str) -> str:
+    """Return a part of a URL with what no URL may hold percent-encoded; escapes stay."""
+    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("latin-1", "replace")), text)
+
+
+def _json_inside(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _label(of: Seen) -> str:
+    """Return the request in a form in which those of a kind are alike: `GET /Users/{id}`."""
+    operation, method = of.operation, of.exchange.request.method
+    if not operation.is_scim or not operation.endpoint:
+        return clean(f"{method} {of.exchange.request.path}", 80)
+    tail = "/{id}" if operation.resource_id and operation.kind != "create" else ""
+    query = "?filter" if operation.filter is not None else ""
+    return clean(f"{method} {operation.endpoint}{tail}{query}", 80)
