@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from scimproxy.errors import UsageError
 from scimproxy.exchange import Content, Exchange, Headers, Request, Response, Run
-from scimproxy.exports.secret_names import FINGERPRINT, SecretNames
 from scimproxy.exports.hurl import hurl
 from scimproxy.exports.locust_file import locust_file
 from scimproxy.exports.postman import postman
 from scimproxy.exports.pytest_file import pytest_file
 from scimproxy.exports.runscope import runscope
+from scimproxy.exports.secret_names import FINGERPRINT, SecretNames
 from scimproxy.exports.variables import Plan, plan
 from scimproxy.har import har_text
 
@@ -255,10 +255,27 @@ FORMATS: dict[str, Format] = {
         Format("curl", ".sh", "a shell script of curl commands that send the same requests again", _curl),
         Format("raw", ".txt", "the messages as HTTP/1.1 text", _raw),
         Format("hurl", ".hurl", "a file for Hurl: ids captured from answers, statuses asserted", _planned(hurl)),
-        Format("pytest", ".py", "a file of tests for pytest: ids that answers give are fixtures", _planned(pytest_file)),
-        Format("locust", ".py", "a locustfile: each virtual user sends the run again, with its own names", _planned(locust_file)),
-        Format("postman", ".json", "a Postman collection (v2.1): ids are variables that test scripts set", _planned(postman)),
-        Format("runscope", ".json", "a Runscope test: ids are extracted variables; `scimproxy run` runs it too", _planned(runscope)),
+        Format(
+            "pytest", ".py", "a file of tests for pytest: ids that answers give are fixtures", _planned(pytest_file)
+        ),
+        Format(
+            "locust",
+            ".py",
+            "a locustfile: each virtual user sends the run again, with its own names",
+            _planned(locust_file),
+        ),
+        Format(
+            "postman",
+            ".json",
+            "a Postman collection (v2.1): ids are variables that test scripts set",
+            _planned(postman),
+        ),
+        Format(
+            "runscope",
+            ".json",
+            "a Runscope test: ids are extracted variables; `scimproxy run` runs it too",
+            _planned(runscope),
+        ),
         Format("mitmproxy", ".flows", "a flow file for mitmproxy, lossless: read again by scimproxy", _flows),
     )
 }

@@ -49,9 +49,9 @@ def _entry(send: Send) -> str:
     return "\n".join(lines) + "\n"
 
 
-_KEY = frozenset("#\\:{}")
-_VALUE = frozenset("#\\{}")
-_TEXT = frozenset("#\\`{}")
+_KEY = frozenset("#\\:")
+_VALUE = frozenset("#\\")
+_TEXT = frozenset("#\\`")
 _TARGET = frozenset('#\\{}`"<>| ')
 
 
@@ -70,14 +70,15 @@ def _templated(text: Text, odd: frozenset[str]) -> str:
 
 
 def _escaped(text: str, odd: frozenset[str]) -> str:
-    # A lone brace of JSON may stand as it is; two are a template.
-    quiet = text.replace("{{", "{\0") if "{" in odd else text
-    return "".join(
-        f"\\u{{{ord('{' if char == '\0' else char):x}}}"
-        if (char in odd and char not in "{}") or not (char.isprintable() or char == "\t")
-        else char
-        for char in quiet
-    )
+    made = []
+    for at, char in enumerate(text):
+        if char in odd:
+            made.append(f"\\{char}" if char in "#\\`" else f"\\u{{{ord(char):x}}}")
+        elif (char == "{" and text[at - 1 : at] == "{") or not (char.isprintable() or char == "\t"):
+            made.append(f"\\u{{{ord(char):x}}}")  # a lone brace stands as it is, two would be a template
+        else:
+            made.append(char)
+    return "".join(made)
 
 
 def _query(capture: Capture) -> str:

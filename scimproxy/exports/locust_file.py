@@ -1,7 +1,7 @@
 """A run as a locustfile: each virtual user runs it again and again, with its own names and its own ids.
 
 One rule: the file needs locust and the standard library alone; a request that lacks an id which no answer gave is
-not sent, and told as failed. Pure; reads a Plan (variables.py). How it is started stands in load.py and docs/exports.md.
+not sent, and told as failed. Pure; reads a Plan (variables.py). load.py starts it; docs/exports.md says how.
 """
 
 from __future__ import annotations
@@ -138,9 +138,7 @@ def _step(send: Send, name: str) -> str:
     headers: dict[str, list[str]] = {}
     for header, value in send.headers:
         headers.setdefault(header, []).append(expression(value, names="values[{!r}]", indent=16))
-    fields = "".join(
-        f"                {one!a}: {' + ", " + '.join(all_of)},\n" for one, all_of in headers.items()
-    )
+    fields = "".join(f"                {one!a}: {' + ", " + '.join(all_of)},\n" for one, all_of in headers.items())
     lines += [
         "",
         "    def make():",
@@ -163,7 +161,7 @@ def _step(send: Send, name: str) -> str:
 
 def _capture(capture: Capture) -> str:
     if capture.pointer:
-        found = f"in_answer(answer, {', '.join(ascii(one) for one in capture.pointer)})"
+        found = f"str(in_answer(answer, {', '.join(ascii(one) for one in capture.pointer)}))"
     else:
         found = f"answer.headers[{capture.header!a}]"
     return f"last_segment({found})" if capture.last_segment else found

@@ -174,7 +174,7 @@ def _test(send: Send) -> str:
 
 def _capture(capture: Capture) -> str:
     if capture.pointer:
-        found = f"answer.at({', '.join(ascii(one) for one in capture.pointer)})"
+        found = f"str(answer.at({', '.join(ascii(one) for one in capture.pointer)}))"
     else:
         found = f"answer.header({capture.header!a})"
     if capture.last_segment:

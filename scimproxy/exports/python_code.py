@@ -15,12 +15,12 @@ __all__ = ["SUPPORT", "comment", "expression", "function_name"]
 SUPPORT = '''\
 def in_url(value):
     """Return a value as a part of a URL."""
-    return urllib.parse.quote(str(value), safe="")
+    return urllib.parse.quote(value, safe="")
 
 
 def in_json(value):
     """Return a value as the inside of a JSON string."""
-    return json.dumps(str(value))[1:-1]
+    return json.dumps(value)[1:-1]
 '''
 """Functions that the expressions call; the file imports `json` and `urllib.parse`."""
 
@@ -33,7 +33,7 @@ def expression(text: Text, *, names: str = "{}", indent: int = 8) -> str:
     for piece in text:
         if isinstance(piece, Ref):
             name = names.format(piece.name)
-            parts.append({"plain": "str({})", "url": "in_url({})", "json": "in_json({})"}[piece.coding].format(name))
+            parts.append({"plain": "{}", "url": "in_url({})", "json": "in_json({})"}[piece.coding].format(name))
         else:
             parts += [ascii(piece[at : at + _WIDTH]) for at in range(0, len(piece), _WIDTH)]
     if not parts:
@@ -55,4 +55,5 @@ def function_name(prefix: str, number: int, title: str) -> str:
 
 def comment(text: str) -> str:
     """Return a text that is safe in a comment and in a docstring."""
-    return "".join(one if one.isprintable() and one not in '"\\' else "?" for one in text)
+    quiet = text.replace('"', "'").replace("\\", "/")
+    return "".join(one if one.isprintable() else "?" for one in quiet)

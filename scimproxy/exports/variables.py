@@ -479,10 +479,9 @@ class _Weaver:
             return
         created = of.exchange.request.method == "POST" and answer.status_code == 201
         for kind, value, source in self._given(at, of):
-            if created and source.pointer in {("id",), ()}:
+            have = self._sources.get((kind, value))
+            if have is None or (created and len(source.pointer) < 2 and have.at != at):
                 self._sources[kind, value] = source  # a deleted one may have had the same id
-            else:
-                self._sources.setdefault((kind, value), source)
 
     def _given(self, at: int, of: Seen) -> Iterator[tuple[str, str, _Source]]:
         """Yield the ids that an answer gives, the best place first; versions are noted on the way."""
