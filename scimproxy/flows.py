@@ -210,7 +210,8 @@ def exchange_of(flow: http.HTTPFlow) -> Exchange:
         answer = replace(own.response, content=replace(own.response.content, data=response.content.data))
         if ours.get("response") == _digest(response.content.data) and _alike(answer, response):
             response = answer
-    return replace(own, request=request, response=response, note=flow.comment or None)
+    note = own.note if flow.comment == (own.note or "") else flow.comment
+    return replace(own, request=request, response=response, note=note)
 
 
 def _alike(one: Request | Response, other: Request | Response) -> bool:

@@ -113,7 +113,7 @@ def _moment(text: object, place: str) -> float:
         at = datetime.fromisoformat(_FRACTION.sub(r".\1", text))  # ngrok writes nanoseconds
         at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
         return at.timestamp()
-    except (ValueError, OverflowError) as exc:
+    except ValueError as exc:
         raise FormatError(f"{place}: {text[:40]!r} is not a time") from exc
 
 

@@ -24,6 +24,4 @@ def addon_command() -> None:
     mitmproxy scimproxy`, or `uv tool install mitmproxy --with scimproxy`. mitmproxy's standalone binaries cannot
     load it. Options of the addon: scimproxy_db, scimproxy_run (a name), scimproxy_keep_secrets.
     """  # noqa: D301 - \b is click's mark: keep these lines
-    import scimproxy
-
-    click.echo(Path(scimproxy.__file__).resolve().parent / "addon" / "scimproxy_addon.py")
+    click.echo(Path(__file__).resolve().parent.parent / "addon" / "scimproxy_addon.py")

@@ -17,9 +17,10 @@ from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from scimproxy.bind import place_of, role_of, type_of
 from scimproxy.bodies import Seen, seen
-from scimproxy.decode import charset_of, decode, text_of
 from scimproxy.errors import UsageError
-from scimproxy.exchange import SECRET_HEADERS, Exchange, Request, Run, fingerprint
+from scimproxy.exchange import SECRET_HEADERS, Exchange, Run, fingerprint
+from scimproxy.exports.giving import Source, given
+from scimproxy.exports.reading import kind_of, made_up, names_to, plain_path, text_body, value_at
 from scimproxy.exports.secret_names import FINGERPRINT, SecretNames
 from scimproxy.exports.spans import Span, spans
 from scimproxy.exports.templating import BASE_URL, FRESH, Coding, Ref, Text, joined, names_in, with_secrets
@@ -152,17 +153,6 @@ def plan(run: Run, exchanges: Iterable[Exchange]) -> Plan:
 
 
 @dataclass(slots=True)
-class _Source:
-    """Where a value came from; `name` is given when a request first uses it."""
-
-    at: int
-    pointer: tuple[str | int, ...]
-    header: str
-    last_segment: bool
-    name: str | None = None
-
-
-@dataclass(slots=True)
 class _Made:
     """One request on its way into a Send."""
 
@@ -182,12 +172,12 @@ class _Weaver:
         self._run = run
         self._every = every
         self._left_out = left_out
-        self._sources: dict[tuple[str, str], _Source] = {}
-        self._versions: dict[tuple[str, str], _Source] = {}
+        self._sources: dict[tuple[str, str], Source] = {}
+        self._versions: dict[tuple[str, str], Source] = {}
         self._made: list[_Made] = []
         self._counts: dict[str, int] = {}
         self._captured: list[str] = []
-        self._names = dict(_made_up(every))
+        self._names = dict(made_up(every))
         self._secrets = SecretNames()
         self._needed: set[str] = set()
         self._server_used = False
@@ -338,7 +328,7 @@ class _Weaver:
                 at = tag.end()
         return joined([*found, value[at:]])
 
-    def _version_source(self, of: Seen, tag: str) -> _Source | None:
+    def _version_source(self, of: Seen, tag: str) -> Source | None:
         whose = of.operation.resource_id or ""
         return self._versions.get((whose, tag)) or self._versions.get(("", tag))
 
@@ -346,7 +336,7 @@ class _Weaver:
         request = made.of.exchange.request
         if not request.content.data:
             return
-        text = _text(request)
+        text = text_body(request)
         if text is None:
             made.data = request.content.data
             made.headers += [("Content-Encoding", (one,)) for one in request.headers.get_all("Content-Encoding")]
@@ -369,11 +359,11 @@ class _Weaver:
         yield text[at:]
 
     def _value(self, span: Span, document: Any, of: Seen) -> Text:  # noqa: ANN401 - JSON
-        names = _names(span.pointer, document)
+        names = names_to(span.pointer, document)
         role, value = role_of(names), span.value
         last = names[-1] if names else ""
         if role == "id" or (role == "text" and last == "id" and len(names) == 1):
-            return self._as_id(_kind(of, span.pointer, document), value, span)
+            return self._as_id(kind_of(of, span.pointer, document), value, span)
         if role == "member" or (role == "text" and last in {"members", "manager", "groups"}):
             return self._as_id(self._member_kind(span.pointer, document, last, value), value, span)
         if not span.is_string:
@@ -396,7 +386,7 @@ class _Weaver:
         return (value,) if known is None else (known,)
 
     def _member_kind(self, pointer: tuple[str | int, ...], document: Any, last: str, value: str) -> str:  # noqa: ANN401
-        around = _at(document, pointer[:-1]) if pointer and pointer[-1] == "value" else None
+        around = value_at(document, pointer[:-1]) if pointer and pointer[-1] == "value" else None
         said = get(around, "$ref") or get(around, "type")
         if isinstance(said, str):
             for kind in ("User", "Group"):
@@ -424,11 +414,11 @@ class _Weaver:
         at, before = 0, inside
         for found in _COMPARED.finditer(text):
             if found["open"]:
-                before = (*inside, *_plain_path(found["open"]))
+                before = (*inside, *plain_path(found["open"]))
             elif found["close"]:
                 before = inside
             elif found["path"]:
-                names = (*before, *_plain_path(found["path"]))
+                names = (*before, *plain_path(found["path"]))
                 value = found["value"]
                 bare = value[1:-1] if value.startswith('"') else value
                 piece = self._compared(names, bare, of)
@@ -460,7 +450,7 @@ class _Weaver:
         source = self._sources.get((kind, value))
         return None if source is None else Ref(self._use(source, f"{kind}_id", value), coding)
 
-    def _use(self, source: _Source, stem: str, value: str) -> str:
+    def _use(self, source: Source, stem: str, value: str) -> str:
         if source.name is None:
             word = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")
             word = word if word[:1].isalpha() else f"resource_{word}"
@@ -478,176 +468,20 @@ class _Weaver:
         if answer is None or not 200 <= answer.status_code < 300:
             return
         created = of.exchange.request.method == "POST" and answer.status_code == 201
-        for kind, value, source in self._given(at, of):
-            have = self._sources.get((kind, value))
-            if have is None or (created and len(source.pointer) < 2 and have.at != at):
-                self._sources[kind, value] = source  # a deleted one may have had the same id
+        for one in given(at, of):
+            if one.what == "version":
+                self._note_version(one.whose, one.value, one.source)
+                continue
+            have = self._sources.get((one.whose, one.value))
+            if have is None or (created and len(one.source.pointer) < 2 and have.at != at):
+                self._sources[one.whose, one.value] = one.source  # a deleted one may have had the same id
 
-    def _given(self, at: int, of: Seen) -> Iterator[tuple[str, str, _Source]]:
-        """Yield the ids that an answer gives, the best place first; versions are noted on the way."""
-        answer = of.exchange.response
-        assert answer is not None
-        body, endpoint = of.response.value, (of.operation.endpoint or "").strip("/")
-        own = type_of(endpoint)
-        tag = answer.headers.get("ETag")
-        if tag:
-            whose = get(body, "id") if of.operation.kind == "create" else of.operation.resource_id
-            self._note_version(str(whose or ""), tag, _Source(at, (), "ETag", last_segment=False))
-        resources = get(body, "Resources")
-        if isinstance(resources, list):
-            for number, one in enumerate(resources):
-                yield from self._resource(at, one, own, ("Resources", number))
-        elif isinstance(body, dict):
-            yield from self._resource(at, body, own, ())
-            yield from self._bulk(at, of)
-        location = answer.headers.get("Location")
-        if location and answer.status_code == 201:
-            place = place_of(location, of)
-            if place.id:
-                yield type_of(place.endpoint), place.id, _Source(at, (), "Location", last_segment=True)
-
-    def _resource(
-        self, at: int, resource: object, kind: str, pointer: tuple[str | int, ...]
-    ) -> Iterator[tuple[str, str, _Source]]:
-        found = get(resource, "id")
-        meta = get(resource, "meta")
-        said = get(meta, "resourceType")
-        kind = said if isinstance(said, str) and said else kind
-        if not _is_id(found):
-            return
-        yield kind, str(found), _Source(at, (*pointer, _spelled(resource, "id")), "", last_segment=False)
-        version = get(meta, "version")
-        if isinstance(version, str) and version:
-            place = (*pointer, _spelled(resource, "meta"), _spelled(meta, "version"))
-            self._note_version(str(found), version, _Source(at, place, "", last_segment=False))
-        for name, role in (("members", ""), ("groups", "Group")):
-            listed = get(resource, name)
-            for number, one in enumerate(listed if isinstance(listed, list) else ()):
-                value = get(one, "value")
-                if _is_id(value):
-                    reference = str(get(one, "$ref") or get(one, "type") or "")
-                    member = role or ("Group" if "Group" in reference else "User")
-                    place = (*pointer, _spelled(resource, name), number, _spelled(one, "value"))
-                    yield member, str(value), _Source(at, place, "", last_segment=False)
-
-    def _bulk(self, at: int, of: Seen) -> Iterator[tuple[str, str, _Source]]:
-        listed = get(of.response.value, "Operations")
-        for number, one in enumerate(listed if isinstance(listed, list) else ()):
-            location = get(one, "location")
-            if isinstance(location, str):
-                place = place_of(location, of)
-                if place.id:
-                    pointer = ("Operations", number, _spelled(one, "location"))
-                    yield type_of(place.endpoint), place.id, _Source(at, pointer, "", last_segment=True)
-
-    def _note_version(self, whose: str, tag: str, source: _Source) -> None:
+    def _note_version(self, whose: str, tag: str, source: Source) -> None:
         for key in ((whose, tag), ("", tag)):
             have = self._versions.get(key)
             # meta.version and ETag of one answer say the same: the first is kept, so that it is captured once.
             if have is None or have.at != source.at:
                 self._versions[key] = source
-
-
-# -- reading
-
-
-def _made_up(every: list[Seen]) -> Iterator[tuple[str, int]]:
-    """Yield the names that the client said before any answer did, in small letters, with where `fresh` goes."""
-    known: set[str] = set()
-    made: set[str] = set()
-    for of in every:
-        for value in _unique_names(of):
-            lowered = value.lower()
-            if lowered not in known and lowered not in made and len(lowered) == len(value):
-                made.add(lowered)
-                at = lowered.find("@")
-                yield lowered, at if at > 0 else len(lowered)
-        if of.response.form == "json":
-            known.update(_strings(of.response.value) - made)
-
-
-def _unique_names(of: Seen) -> Iterator[str]:
-    """Yield the values of a request that a server wants to be unique: userName, externalId, a group's displayName."""
-    text = _text(of.exchange.request) if of.request.form == "json" else None
-    if text is None or of.exchange.request.method not in {"POST", "PUT", "PATCH"}:
-        return
-    for span in spans(text):
-        names = _names(span.pointer, of.request.value)
-        if not span.is_string or not span.value.strip() or FINGERPRINT.search(span.value):
-            continue
-        last = names[-1] if names else ""
-        group = _kind(of, span.pointer, of.request.value) == "Group"
-        if last in {"username", "externalid"} or (last == "displayname" and group):
-            yield span.value
-
-
-def _strings(value: object) -> set[str]:
-    """Return every string of a document, in small letters; without recursion."""
-    found: set[str] = set()
-    level = [value]
-    while level:
-        deeper: list[object] = []
-        for one in level:
-            if isinstance(one, dict):
-                deeper.extend(one.values())
-            elif isinstance(one, list):
-                deeper.extend(one)
-            elif isinstance(one, str):
-                found.add(one.lower())
-        level = deeper
-    return found
-
-
-def _text(request: Request) -> str | None:
-    """Return a body as text; None where it is none."""
-    data = decode(request.content, request.headers).data
-    found = text_of(data, charset_of(request.headers)).text
-    return None if "\0" in found or "\ufffd" in found else found
-
-
-def _names(pointer: tuple[str | int, ...], document: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON
-    """Return the names that lead to a value, as `role_of` wants them; through PATCH and bulk operations."""
-    names = tuple(one.lower() for one in pointer if isinstance(one, str))
-    if len(names) > 1 and names[0] == "operations":
-        if names[1] == "value":
-            path = get(_at(document, pointer[:2]), "path")
-            target = _plain_path(_unfiltered(path)) if isinstance(path, str) else ()
-            return (*target, *names[2:])
-        if names[1] == "data":
-            return _names(pointer[3:], _at(document, pointer[:3])) if len(pointer) > 3 else ("data",)
-    return names
-
-
-def _kind(of: Seen, pointer: tuple[str | int, ...], document: Any) -> str:  # noqa: ANN401 - JSON
-    """Return the type of the resource that a value of a request belongs to."""
-    if of.operation.kind == "bulk":
-        path = get(_at(document, pointer[:2]), "path")
-        return type_of(place_of(path, of).endpoint) if isinstance(path, str) else ""
-    return type_of((of.operation.endpoint or "").strip("/"))
-
-
-def _at(document: Any, pointer: tuple[str | int, ...]) -> Any:  # noqa: ANN401 - JSON
-    for one in pointer:
-        document = document[one]
-    return document
-
-
-def _unfiltered(path: str) -> str:
-    before, bracket, rest = path.partition("[")
-    return before + (rest.rpartition("]")[2] if bracket else "")
-
-
-def _plain_path(path: str) -> tuple[str, ...]:
-    return tuple(path.rpartition(":")[2].lower().split("."))
-
-
-def _is_id(value: object) -> bool:
-    return (isinstance(value, str) and bool(value)) or (isinstance(value, int) and not isinstance(value, bool))
-
-
-def _spelled(holder: Any, name: str) -> str:  # noqa: ANN401 - JSON
-    """Return how a member of this name, in any case, is spelled (RFC 7643 section 2.1)."""
-    return name if name in holder else next(key for key in holder if key.lower() == name.lower())
 
 
 def _marks(value: str) -> list[str]:
