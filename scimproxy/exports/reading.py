@@ -19,6 +19,8 @@ from scimproxy.scim.changes import get
 
 __all__ = ["is_id", "kind_of", "made_up", "names_to", "plain_path", "spelled", "text_body", "value_at"]
 
+_NAMES = frozenset({"username", "externalid", "displayname", "display"})
+
 
 def made_up(every: list[Seen]) -> Iterator[tuple[str, int]]:
     """Yield the names that the client said before any answer did, in small letters, with where `fresh` goes."""
@@ -32,7 +34,7 @@ def made_up(every: list[Seen]) -> Iterator[tuple[str, int]]:
                 at = lowered.find("@")
                 yield lowered, at if at > 0 else len(lowered)
         if of.response.form == "json":
-            known.update(_strings(of.response.value) - made)
+            known.update(_names_told(of.response.value) - made)
 
 
 def _unique_names(of: Seen) -> Iterator[str]:
@@ -50,19 +52,20 @@ def _unique_names(of: Seen) -> Iterator[str]:
             yield span.value
 
 
-def _strings(value: object) -> set[str]:
-    """Return every string of a document, in small letters; without recursion."""
+def _names_told(document: object) -> set[str]:
+    """Return the names that an answer tells, in small letters; without recursion."""
     found: set[str] = set()
-    level = [value]
+    level = [document]
     while level:
         deeper: list[object] = []
         for one in level:
             if isinstance(one, dict):
+                found |= {
+                    str(it).lower() for name, it in one.items() if name.lower() in _NAMES and isinstance(it, str)
+                }
                 deeper.extend(one.values())
             elif isinstance(one, list):
                 deeper.extend(one)
-            elif isinstance(one, str):
-                found.add(one.lower())
         level = deeper
     return found
 

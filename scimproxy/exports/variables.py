@@ -58,7 +58,7 @@ _METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
 _UNSAFE = re.compile(r"[^!$%&'()*+,\-./0-9:;=?@A-Z_a-z~\[\]]")
 _COMPARED = re.compile(
     r"""(?P<open>[A-Za-z$][\w:.$-]*)\s*\[|(?P<close>\])"""
-    r"""|(?P<path>[A-Za-z$][\w:.$-]*)\s+[A-Za-z]{2}\s+(?P<value>"(?:[^"\\]|\\.)*"|[^\s()\[\]]+)|"(?:[^"\\]|\\.)*\""""
+    r"""|(?P<path>[A-Za-z$][\w:.$-]*)\s+(?i:eq|ne|co|sw|ew|g[et]|l[et])\s+(?P<value>"(?:[^"\\]|\\.)*"|[^\s()\[\]]+)|"(?:[^"\\]|\\.)*\""""
 )
 _TAG = re.compile(r'(?:W/)?"[^"]*"|[^\s,]+')
 _LONGEST_FILTER = 65_536
@@ -284,8 +284,10 @@ class _Weaver:
         known = self._id(type_of(place.endpoint), place.id, "url") if place.endpoint and place.id else None
         if known is None:
             return joined([*begin, path])
-        at = next(i for i, part in enumerate(parts) if unquote(part) == place.endpoint)
-        at = next(i for i in range(at + 1, len(parts)) if parts[i])
+        at = next((i for i, part in enumerate(parts) if unquote(part) == place.endpoint), len(parts))
+        at = next((i for i in range(at + 1, len(parts)) if unquote(parts[i]) == place.id), None)
+        if at is None:  # line feeds and the like, which place_of does not see
+            return joined([*begin, path])
         return joined([*begin, "/".join([*parts[:at], ""]), known, "".join(f"/{one}" for one in parts[at + 1 :])])
 
     def _query(self, query: str, of: Seen) -> Iterator[str | Ref]:
@@ -313,7 +315,7 @@ class _Weaver:
             text: Text = (value.strip(),) if value.strip() else ()
             if lowered in {"if-match", "if-none-match"}:
                 text = self._tags(value.strip(), made.of)
-            elif lowered in SECRET_HEADERS and not FINGERPRINT.search(value):
+            elif text and lowered in SECRET_HEADERS and not FINGERPRINT.search(value):
                 text = _hidden(value.strip())
             made.headers.append((name, with_secrets(text, self._secret, "plain")))
 
@@ -400,11 +402,11 @@ class _Weaver:
         place = place_of(value, of)
         if place.where not in {"server", "relative"} or not place.endpoint:
             return (value,)
-        parts = urlsplit(value)
-        path = value[value.index(parts.path) :] if parts.path else value
         if place.where == "relative":
             return self._path(value, of, server=False)
-        return self._path(path, of, server=True)
+        path = urlsplit(value).path
+        # urlsplit drops what no URL may hold: then this is none that a server would read.
+        return self._path(value[value.index(path) :], of, server=True) if path in value else (value,)
 
     def _filter(self, text: str, of: Seen, inside: tuple[str, ...]) -> Text:
         """Return a filter, or a path with filters in it, with ids and made-up names as references."""
