@@ -64,14 +64,10 @@ def text(form: str, *exchanges: Exchange) -> str:
 @pytest.mark.parametrize("form", ["pytest", "locust"])
 def test_python_is_python_and_nothing_else(form: str) -> None:
     tree = ast.parse(text(form, *RUNNING))
-    strings = [
-        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
-    assert EVIL in json.loads(
-        "".join(one for one in strings if '"note"' in one or "note" in one)
-        .partition('"note": ')[2]
-        .rpartition("}")[0]
-    )
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    strings = [str(node.value) for node in sorted(found, key=lambda it: (it.lineno, it.col_offset))]
+    note, _ = json.JSONDecoder().raw_decode("".join(strings).partition('"note": ')[2])
+    assert note == EVIL
     assert base64.b64encode(b"\x00\xff").decode() in strings
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     assert "id" not in names and "x" not in names
@@ -85,7 +81,7 @@ def test_python_without_anything(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["hurl", "pytest", "locust", "postman", "runscope"])
 @given(st.text(st.characters(codec="utf-8"), max_size=20), st.text(st.characters(codec="latin-1"), max_size=20))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_any_text_is_written(form: str, name: str, field: str) -> None:
     made = request("POST", "/scim/v2/Users/" + field, body={"userName": name, "x": name}, headers={"X": field})
     written = text(
@@ -193,7 +189,7 @@ def test_runscope() -> None:
 
 def test_runscope_with_other_credentials_and_places() -> None:
     bare = request(headers=Headers([("Authorization", MARK), ("X", "a"), ("X", "b")]).pairs)  # type: ignore[arg-type]
-    odd = {"x-urn:a.b": 1, "id": "1", "schemas": []}
+    odd = {"id": "1", "schemas": []}
     tagged = response(200, odd, headers={"ETag": '"7"'})
     put = request("PUT", "/scim/v2/Users/1", headers={"If-Match": '"7"'}, body={"userName": "new"})
     (suite,) = parse(

@@ -85,10 +85,7 @@ def _query(capture: Capture) -> str:
     last = ' replaceRegex "^.*/" ""' if capture.last_segment else ""
     if not capture.pointer:
         return f'header "{_quoted(capture.header)}"{last}'
-    path = "$" + "".join(
-        f"[{one}]" if isinstance(one, int) else f"['{one}']" if not one.isidentifier() else f".{one}"
-        for one in capture.pointer
-    )
+    path = "$" + "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in capture.pointer)
     return f'jsonpath "{_quoted(path)}"{last}'
 
 

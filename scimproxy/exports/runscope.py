@@ -129,10 +129,8 @@ def _extraction(capture: Capture) -> Extraction:
         for one in capture.pointer:
             if isinstance(one, int):
                 path += f"[{one}]"
-            elif one.replace("$", "_").isidentifier():
+            else:  # a name of giving.py: id, meta, Resources and their like
                 path += f".{one}" if path else one
-            else:
-                path += f"[{json.dumps(one)}]"
         return Extraction(capture.name, "response_json", path)
     return Extraction(capture.name, "response_headers", capture.header)
 

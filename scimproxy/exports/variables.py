@@ -284,8 +284,8 @@ class _Weaver:
         known = self._id(type_of(place.endpoint), place.id, "url") if place.endpoint and place.id else None
         if known is None:
             return joined([*begin, path])
-        at = next((i for i, part in enumerate(parts) if unquote(part) == place.endpoint), len(parts))
-        at = next((i for i in range(at + 1, len(parts)) if unquote(parts[i]) == place.id), None)
+        begins = next((i for i, part in enumerate(parts) if unquote(part) == place.endpoint), len(parts))
+        at = next((i for i in range(begins + 1, len(parts)) if unquote(parts[i]) == place.id), None)
         if at is None:  # line feeds and the like, which place_of does not see
             return joined([*begin, path])
         return joined([*begin, "/".join([*parts[:at], ""]), known, "".join(f"/{one}" for one in parts[at + 1 :])])
