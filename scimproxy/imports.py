@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scimproxy.bounded_json import LIMIT, parsed
 from scimproxy.errors import FormatError, UsageError
@@ -78,7 +78,10 @@ def detected(data: bytes, *, limit: int = LIMIT) -> str:
 def _flows(data: bytes, _limit: int) -> tuple[Run, list[Exchange]]:
     from scimproxy.flows import from_flows  # noqa: PLC0415 - mitmproxy takes a second to import
 
-    return from_flows(data)[:2]
+    run, exchanges, others = from_flows(data)
+    if others:
+        run = replace(run, note=f"{others} {'flow' if others == 1 else 'flows'} of the file, not of HTTP, left out")
+    return run, exchanges
 
 
 IMPORTS: dict[str, Import] = {

@@ -151,7 +151,7 @@ def import_command(
     Tokens and passwords become fingerprints, as in every recording.
     """  # noqa: D301 - \b is click's mark: keep these lines
     from scimproxy.cli.lines import run_json
-    from scimproxy.cli.terminal import echo_json, plural
+    from scimproxy.cli.terminal import echo_json, plural, safe
     from scimproxy.imports import read
     from scimproxy.store import Store
 
@@ -181,6 +181,8 @@ def import_command(
         echo_json(run_json(replace(run, exchange_count=len(exchanges))))
     else:
         click.echo(f"Imported {plural(len(exchanges), 'exchange')} as run {run.id} ({run.name}).", err=True)
+        if form == "mitmproxy" and run.note:
+            click.echo(f"Note: {safe(run.note)}.", err=True)
 
 
 def _captured(url: str, limit: int) -> bytes:

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 from driving import RUN, TOKEN, driven, number_ids
+from servers import Peer
 
 from scimproxy import demo
 from scimproxy.exchange import Exchange
 from scimproxy.export import export
+from scimproxy.har import from_har
 from scimproxy.store import Store
 
+ROOT = Path(__file__).resolve().parents[2]
 HURL = shutil.which("hurl")
 
 
@@ -141,3 +144,24 @@ async def test_load_is_handed_to_locust(server: Server, tmp_path: Path) -> None:
     assert code == 1, said
     code, said = await started(*asked, folder=tmp_path)
     assert code == 2 and "give it with --auth" in said, said
+
+
+async def passes_as_pytest(peer: Peer, name: str, folder: Path) -> None:
+    _, recorded = from_har((ROOT / "recordings" / f"okta-lifecycle-{name}.har").read_bytes())
+    file = folder / "test_run.py"
+    file.write_bytes(export(RUN, recorded, "pytest"))
+    code, said = await started(
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, file),
+        folder=folder,
+        SCIM_BASE_URL=peer.url,
+        SCIM_AUTH=peer.token,
+    )
+    assert code == 0 and f"{len(recorded)} passed" in said, said
+
+
+async def test_a_recording_of_scim2_server_passes_on_a_fresh_one(scim2_server: Peer, tmp_path: Path) -> None:
+    await passes_as_pytest(scim2_server, "scim2server", tmp_path)
+
+
+async def test_a_recording_of_scimmy_passes_on_a_fresh_one(scimmy: Peer, tmp_path: Path) -> None:
+    await passes_as_pytest(scimmy, "scimmy", tmp_path)
