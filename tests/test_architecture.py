@@ -100,7 +100,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.exports.reading": Row(ours=("bind", "bodies", "decode", "exchange", "exports", "scim"), pure=True),
     "scimproxy.exports.giving": Row(ours=("bind", "bodies", "exports", "scim"), pure=True),
     "scimproxy.exports.variables": Row(
-        ours=("bind", "bodies", "decode", "errors", "exchange", "exports", "scim"), pure=True
+        ours=("bind", "bodies", "errors", "exchange", "exports", "redact", "scim"), pure=True
     ),
     "scimproxy.exports.python_code": Row(ours=("exports.templating",), pure=True),
     "scimproxy.exports.hurl": Row(ours=("exports",), pure=True),

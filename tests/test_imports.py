@@ -4,6 +4,8 @@ import json
 
 import pytest
 from factories import exchange, run
+from mitmproxy.test import tflow
+from test_flows import written
 from test_ngrok_requests import listed, one
 from test_runscope_results import result, row
 
@@ -51,3 +53,11 @@ def test_an_unknown_format_is_refused() -> None:
 def test_forced_to_another_format() -> None:
     with pytest.raises(FormatError, match="requests: not a list"):
         read(FILES["har"], "ngrok")
+
+
+def test_flows_of_other_protocols_are_counted() -> None:
+    for flows, note in (
+        ([tflow.tflow(), tflow.ttcpflow()], "1 flow of the file, not of HTTP, left out"),
+        ([tflow.tudpflow(), tflow.ttcpflow()], "2 flows of the file, not of HTTP, left out"),
+    ):
+        assert read(written(*flows))[1].note == note

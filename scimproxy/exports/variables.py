@@ -18,12 +18,13 @@ from urllib.parse import quote, unquote, unquote_plus, urlsplit
 from scimproxy.bind import place_of, role_of, type_of
 from scimproxy.bodies import Seen, seen
 from scimproxy.errors import UsageError
-from scimproxy.exchange import SECRET_HEADERS, Exchange, Run, fingerprint
+from scimproxy.exchange import Exchange, Run
 from scimproxy.exports.giving import Source, given
 from scimproxy.exports.reading import kind_of, made_up, names_to, plain_path, text_body, value_at
 from scimproxy.exports.secret_names import FINGERPRINT, SecretNames
 from scimproxy.exports.spans import Span, spans
 from scimproxy.exports.templating import BASE_URL, FRESH, Coding, Ref, Text, joined, names_in, with_secrets
+from scimproxy.redact import redact
 from scimproxy.scim.changes import clean, get
 
 __all__ = ["MOST", "Capture", "Plan", "Secret", "Send", "plan"]
@@ -148,7 +149,7 @@ def plan(run: Run, exchanges: Iterable[Exchange]) -> Plan:
         if exchange.origin == "proxy" or not _METHOD.fullmatch(exchange.request.method):
             left_out += 1
         else:
-            every.append(seen(exchange))
+            every.append(seen(redact(exchange)[0]))  # also of a run that was recorded with --keep-secrets
     return _Weaver(run, every, left_out).plan()
 
 
@@ -195,7 +196,7 @@ class _Weaver:
         for one in self._every:
             answer = one.exchange.response
             for value in one.exchange.request.headers.get_all("Authorization"):
-                for mark in _marks(value):
+                for mark in FINGERPRINT.findall(value):
                     refused = answer is not None and answer.status_code in {401, 403}
                     counts[mark] = counts.get(mark, 0) + (0 if refused else 1)
                     if not refused:
@@ -315,8 +316,6 @@ class _Weaver:
             text: Text = (value.strip(),) if value.strip() else ()
             if lowered in {"if-match", "if-none-match"}:
                 text = self._tags(value.strip(), made.of)
-            elif text and lowered in SECRET_HEADERS and not FINGERPRINT.search(value):
-                text = _hidden(value.strip())
             made.headers.append((name, with_secrets(text, self._secret, "plain")))
 
     def _tags(self, value: str, of: Seen) -> Text:
@@ -484,16 +483,6 @@ class _Weaver:
             # meta.version and ETag of one answer say the same: the first is kept, so that it is captured once.
             if have is None or have.at != source.at:
                 self._versions[key] = source
-
-
-def _marks(value: str) -> list[str]:
-    return FINGERPRINT.findall(value) or FINGERPRINT.findall("".join(_hidden(value.strip())))
-
-
-def _hidden(value: str) -> tuple[str]:
-    """Return a field that was recorded with its secret as it would have been without."""
-    scheme, blank, credentials = value.partition(" ")
-    return (f"{scheme} {fingerprint(credentials)}" if blank and credentials else fingerprint(value),)
 
 
 def _percent(text: str) -> str:
