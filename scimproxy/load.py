@@ -61,10 +61,10 @@ def secrets_for(plan: Plan, auth: str | None, environment: Mapping[str, str]) ->
         if value:
             found[secret.name] = value
         elif not secret.optional:
-            hint = "give it with --auth, - reads it from stdin" if secret.name == "SCIM_AUTH" else None
+            hint = "give it with --auth env:NAME, file:FILE or -" if secret.name == "SCIM_AUTH" else None
             raise UsageError(
                 f"the run was recorded with a secret, {secret.mark}, and the recording does not hold it",
-                hint=hint or f"give it in the environment: {secret.name}=... scimproxy load ...",
+                hint=hint or f"give it in the environment: {secret.name}=... scimproxy replay ...",
             )
     return found
 

@@ -233,13 +233,20 @@ def test_imports_that_cannot_be(args: list[str], code: int, said: str, db: Path,
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["first", "--filter", "op:delete"], "holds no request that can be sent again"),
+        (["first", "--only", "op:delete"], "holds no request that can be sent again"),
         (["first", "--report", "/nonexistent/x.html"], "/nonexistent is no folder"),
         (["first", "--to", "nonsense://x"], "nonsense"),
-        (["first", "--auth", "-"], "nothing came on stdin"),
+        (["first", "--auth", "-"], "stdin"),
+        (["first", "--auth", "Bearer tok"], "--auth takes no token"),
+        (["first", "--fresh-names"], "--fresh-names does not go with --users"),
         (["nobody"], "There is no run 'nobody'."),
     ],
 )
 def test_loads_that_cannot_be(args: list[str], said: str, db: Path) -> None:
-    result = invoke(db, "load", *args)
+    result = invoke(db, "replay", "--users", "2", *args)
     assert result.exit_code == 2 and said in result.stderr
+
+
+def test_options_of_a_load_need_users(db: Path) -> None:
+    result = invoke(db, "replay", "first", "--duration", "5s")
+    assert result.exit_code == 2 and "--duration says how virtual users send a run" in result.stderr

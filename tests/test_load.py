@@ -52,7 +52,7 @@ def test_what_is_missing_is_named() -> None:
     two = planned(right, right, sent(Authorization=f"Bearer {OTHER}"))
     with pytest.raises(UsageError) as caught:
         secrets_for(two, "tok", {})
-    assert caught.value.hint == "give it in the environment: SCIM_SECRET_2=... scimproxy load ..."
+    assert caught.value.hint == "give it in the environment: SCIM_SECRET_2=... scimproxy replay ..."
 
 
 STANDIN = """

@@ -1,4 +1,4 @@
-"""`scimproxy load`: a run sent again by many virtual users; and the options of that, for other commands.
+"""`scimproxy replay RUN --users N`: a run sent again by many virtual users.
 
 One rule: Locust makes the load and the figures; the token reaches it through its environment only.
 """
@@ -6,20 +6,22 @@ One rule: Locust makes the load and the figures; the token reaches it through it
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from scimproxy.cli.options import DURATION, Number, db_option, json_option, open_reader, resolve_run
+from scimproxy.cli.options import DURATION, Number
 from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
     from scimproxy.exchange import Exchange, Run
 
-__all__ = ["load_command", "load_options", "run_load"]
+__all__ = ["LOAD_OPTIONS", "load_options", "run_load"]
+
+LOAD_OPTIONS = ("users", "spawn_rate", "duration", "pause", "processes", "report")
+"""The parameters that `load_options` adds."""
 
 
 def load_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,10 +29,16 @@ def load_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option(
-                "--users", type=Number(1, 1_000_000), help="Virtual users, each with names and ids of its own."
+                "--users",
+                type=Number(1, 1_000_000),
+                metavar="N",
+                help="Let so many virtual users send the run again and again, each with names and ids of its own.",
             ),
             click.option(
-                "--spawn-rate", type=click.FloatRange(0.01, 10_000), help="Users started a second.  [users / 10]"
+                "--spawn-rate",
+                type=click.FloatRange(0.01, 10_000),
+                metavar="N",
+                help="Users started a second.  [users / 10]",
             ),
             click.option("--duration", type=DURATION, help="How long, like 30s or 5m.  [default: until Ctrl-C]"),
             click.option(
@@ -40,7 +48,9 @@ def load_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help="Seconds that a user waits after the last request.",
             ),
-            click.option("--processes", type=Number(-1, 256), help="Processes of Locust; -1 is one a core."),
+            click.option(
+                "--processes", type=Number(-1, 256), metavar="N", help="Processes of Locust; -1 is one a core."
+            ),
             click.option(
                 "--report",
                 type=click.Path(dir_okay=False, path_type=Path),
@@ -52,55 +62,13 @@ def load_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.command("load", no_args_is_help=True)
-@click.argument("run")
-@click.option("--to", "target", metavar="URL", help="Base URL of the SCIM server.  [default: the recorded one]")
-@click.option(
-    "--auth", help="The whole Authorization value, like 'Bearer TOKEN'; - reads it from stdin. Or SCIM_AUTH."
-)
-@click.option("--filter", "text", metavar="FILTER", help="Only what fits; see `scimproxy help filters`.")
-@load_options
-@db_option
-@json_option("Locust's figures")
-def load_command(
-    run: str,
-    *,
-    target: str | None,
-    auth: str | None,
-    text: str | None,
-    db: Path,
-    as_json: bool,
-    **given: Any,  # noqa: ANN401 - click's options
-) -> None:
-    """Send RUN again and again by many virtual users, with Locust (pip install 'scimproxy[load]').
-
-    \b
-    scimproxy load last --to http://127.0.0.1:8000/scim/v2 --auth - \\
-      --users 200 --duration 5m --report load.html
-
-    Each virtual user sends the whole run in order, takes ids from its own answers, and puts digits into the names
-    that have to be new. A request fails where its status is not the recorded one. Many machines: export the run
-    with `--format locust` and start Locust's master and workers on it (docs/exports.md).
-
-    Exit code 0: no request failed; 1: some did; 3: Locust could not run.
-    """  # noqa: D301 - \b is click's mark: keep these lines
-    from scimproxy.cli.files import fitting
-    from scimproxy.query import parse_query
-
-    query = None if text is None else parse_query(text)
-    with open_reader(db) as reader:
-        chosen = resolve_run(reader, run)
-        code = run_load(chosen, fitting(reader, chosen, query), target=target, auth=auth, as_json=as_json, **given)
-    click.get_current_context().exit(code)
-
-
 def run_load(
     run: Run,
     exchanges: Iterable[Exchange],
     *,
     target: str | None,
     auth: str | None,
-    users: int | None,
+    users: int,
     spawn_rate: float | None,
     duration: float | None,
     pause: float,
@@ -108,7 +76,10 @@ def run_load(
     report: Path | None,
     as_json: bool = False,
 ) -> int:
-    """Hand a run to Locust and return the exit code; the keywords are those of `load_options`."""
+    """Hand a run to Locust and return the exit code; the keywords are those of `load_options`.
+
+    `auth` is the whole Authorization value; without it, the environment is asked for SCIM_AUTH.
+    """
     from scimproxy.cli.terminal import plural, safe
     from scimproxy.exports.variables import plan
     from scimproxy.load import Load, run_locust, secrets_for
@@ -120,8 +91,7 @@ def run_load(
     host = planned.base_url if target is None else str(Target.parse(target))
     if report is not None and not report.parent.is_dir():
         raise UsageError(f"{report.parent} is no folder", hint="choose another --report")
-    secrets = secrets_for(planned, _auth(auth), os.environ)
-    users = users or 1
+    secrets = secrets_for(planned, auth, os.environ)
     click.echo(
         f"{plural(users, 'virtual user')} on {plural(len(planned.sends), 'request')} of run {run.id}"
         f" against {safe(host)}: Locust's figures follow.",
@@ -142,16 +112,3 @@ def run_load(
     if report is not None and report.exists():
         click.echo(f"Locust's report: {report}", err=True)
     return code
-
-
-def _auth(text: str | None) -> str | None:
-    if text != "-":
-        return text
-    value: str = (
-        click.prompt("Authorization", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
-    )
-    if not value.strip():
-        raise UsageError(
-            "--auth -: nothing came on stdin", hint="printf 'Bearer TOKEN' | scimproxy load ... --auth -"
-        )
-    return value.strip()

@@ -81,7 +81,7 @@ async def test_locust_users_do_not_meet(server: Server, tmp_path: Path) -> None:
     file = written(tmp_path, "locustfile.py", server.recorded, "locust")
     code, said = await started(
         *(sys.executable, "-m", "locust", "-f", file, "--host", server.url, "--headless", "--only-summary", "--json"),
-        *("--users", "5", "--spawn-rate", "5", "--run-time", "2s", "--loglevel", "ERROR"),
+        *("--users", "5", "--spawn-rate", "5", "--run-time", "3s", "--loglevel", "ERROR"),
         folder=tmp_path,
         SCIM_AUTH=TOKEN,
     )
@@ -134,13 +134,15 @@ async def test_load_is_handed_to_locust(server: Server, tmp_path: Path) -> None:
         store.start_run(RUN)
         for exchange in server.recorded:
             store.add(exchange)
-    command = (sys.executable, "-m", "scimproxy", "load", "last", "--db", tmp_path / "a.db", "--to", server.url)
-    asked = (*command, "--users", "2", "--duration", "1s", "--report", tmp_path / "out.html")
+    command = (sys.executable, "-m", "scimproxy", "replay", "last", "--db", tmp_path / "a.db", "--to", server.url)
+    asked = (*command, "--users", "2", "--duration", "3s", "--report", tmp_path / "out.html")
     code, said = await started(*asked, folder=tmp_path, SCIM_AUTH=f"Bearer {TOKEN}", LOCUST_USERS="nonsense")
     assert code == 0 and "2 virtual users on" in said and "POST /Users" in said, said
     assert "Locust" in (tmp_path / "out.html").read_text(encoding="utf-8")
     assert TOKEN not in said + (tmp_path / "out.html").read_text(encoding="utf-8")
-    code, said = await started(*asked, "--filter", "op:read", folder=tmp_path, SCIM_AUTH="Bearer wrong")
+    code, said = await started(
+        *asked, "--only", "op:read", "--auth", "env:AUTH", folder=tmp_path, AUTH="Bearer wrong"
+    )
     assert code == 1, said
     code, said = await started(*asked, folder=tmp_path)
     assert code == 2 and "give it with --auth" in said, said
