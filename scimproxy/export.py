@@ -14,6 +14,13 @@ from dataclasses import dataclass
 
 from scimproxy.errors import UsageError
 from scimproxy.exchange import Content, Exchange, Headers, Request, Response, Run
+from scimproxy.exports.hurl import hurl
+from scimproxy.exports.locust_file import locust_file
+from scimproxy.exports.postman import postman
+from scimproxy.exports.pytest_file import pytest_file
+from scimproxy.exports.runscope import runscope
+from scimproxy.exports.secret_names import FINGERPRINT, SecretNames
+from scimproxy.exports.variables import Plan, plan
 from scimproxy.har import har_text
 
 __all__ = ["FORMATS", "Format", "curl", "export", "pieces", "raw_request", "raw_response"]
@@ -83,7 +90,6 @@ def _raw(_run: Run, exchanges: Iterable[Exchange]) -> Iterator[bytes]:
 
 # -- curl
 
-_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{8}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _PLAIN_TARGET = re.compile(r"/[!$-;=?-Z\[\]_a-z~|]*")
@@ -92,26 +98,13 @@ _AS_ARGUMENT = 65_536
 _VERSIONS = {"1.0": "--http1.0", "2": "--http2"}
 
 
-class _Secrets:
-    """Names for the fingerprints of one script: SCIM_AUTH for the first credentials, SCIM_SECRET_n for others."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, str] = {}
-
-    def name(self, mark: str, *, credentials: bool) -> str:
-        if mark not in self.names:
-            first = credentials and "SCIM_AUTH" not in self.names.values()
-            self.names[mark] = "SCIM_AUTH" if first else f"SCIM_SECRET_{len(self.names) + 1}"
-        return self.names[mark]
-
-
-def curl(exchange: Exchange, secrets: _Secrets | None = None) -> str:
+def curl(exchange: Exchange, secrets: SecretNames | None = None) -> str:
     """Return a command for a POSIX shell that sends the request again: method, target, headers in order, body.
 
     curl writes Host first wherever it stood. Fields that curl cannot send are left out and named in a comment;
     so is the body where its recording was cut.
     """
-    secrets = secrets or _Secrets()
+    secrets = secrets or SecretNames()
     request = exchange.request
     notes: list[str] = []
     words = ["curl --silent --show-error --globoff --path-as-is", _VERSIONS.get(request.http_version, "--http1.1")]
@@ -125,7 +118,7 @@ def curl(exchange: Exchange, secrets: _Secrets | None = None) -> str:
     return f"{comment}base64 -d <<'SCIMPROXY' | {command}\n{before}SCIMPROXY\n"
 
 
-def _method_and_url(exchange: Exchange, secrets: _Secrets, notes: list[str]) -> list[str]:
+def _method_and_url(exchange: Exchange, secrets: SecretNames, notes: list[str]) -> list[str]:
     request = exchange.request
     host = exchange.host or request.headers.get("Host") or ""
     if not _PLAIN_HOST.fullmatch(host):
@@ -142,7 +135,7 @@ def _method_and_url(exchange: Exchange, secrets: _Secrets, notes: list[str]) -> 
     return [*words, f"--request-target {_quoted(request.target, secrets)}", _quoted(f"{origin}/", secrets)]
 
 
-def _fields(request: Request, secrets: _Secrets, notes: list[str]) -> list[str]:
+def _fields(request: Request, secrets: SecretNames, notes: list[str]) -> list[str]:
     words: list[str] = []
     for name, value in request.headers:
         lowered = name.lower()
@@ -162,7 +155,7 @@ def _fields(request: Request, secrets: _Secrets, notes: list[str]) -> list[str]:
     return words + [f"--header '{name}:'" for name in unwanted if name not in request.headers]
 
 
-def _data(content: Content, secrets: _Secrets, notes: list[str]) -> tuple[list[str], str | None]:
+def _data(content: Content, secrets: SecretNames, notes: list[str]) -> tuple[list[str], str | None]:
     """Return curl's words for the body, and the base64 lines it reads from its standard input, if any."""
     if content.truncated:
         notes.append(f"the recording holds {len(content.data)} of the body's {content.size} bytes")
@@ -185,14 +178,14 @@ def _argument(data: bytes) -> str | None:
     return text if all(char.isprintable() or char in "\t\n" for char in text) else None
 
 
-def _quoted(text: str, secrets: _Secrets, *, credentials: bool = False, wire: bool = True) -> str:
+def _quoted(text: str, secrets: SecretNames, *, credentials: bool = False, wire: bool = True) -> str:
     """Return a text as one word of a POSIX shell, with fingerprints as variables.
 
     `wire`: the text stands for bytes in ISO-8859-1 (a target, a header); else it is UTF-8, like the script.
     """
     words: list[str] = []
     at = 0
-    for match in _FINGERPRINT.finditer(text):
+    for match in FINGERPRINT.finditer(text):
         words += (
             _literal(text[at : match.start()], wire=wire),
             f'"${{{secrets.name(match[0], credentials=credentials)}}}"',
@@ -228,7 +221,7 @@ def _title(exchange: Exchange) -> str:
 
 
 def _curl(run: Run, exchanges: Iterable[Exchange]) -> Iterator[bytes]:
-    secrets = _Secrets()
+    secrets = SecretNames()
     yield f"#!/bin/sh\n# {_printable(run.name)}: the requests as curl commands, one after the other\n".encode()
     known = 0
     for exchange in exchanges:
@@ -239,12 +232,51 @@ def _curl(run: Run, exchanges: Iterable[Exchange]) -> Iterator[bytes]:
         yield f"\n# {_title(exchange)}\n{asked}{command}".encode()
 
 
+# -- formats that are run again: ids, versions and names as variables
+
+
+def _planned(spelled: Callable[[Plan], Iterator[str]]) -> Callable[[Run, Iterable[Exchange]], Iterator[bytes]]:
+    def made(run: Run, exchanges: Iterable[Exchange]) -> Iterator[bytes]:
+        return (piece.encode("utf-8", "backslashreplace") for piece in spelled(plan(run, exchanges)))
+
+    return made
+
+
+def _flows(run: Run, exchanges: Iterable[Exchange]) -> Iterator[bytes]:
+    from scimproxy.flows import flow_file  # noqa: PLC0415 - mitmproxy takes a second to import
+
+    return flow_file(run, exchanges)
+
+
 FORMATS: dict[str, Format] = {
     found.name: found
     for found in (
         Format("har", ".har", "HAR 1.2, lossless: read again by scimproxy, and by browsers and other tools", _har),
         Format("curl", ".sh", "a shell script of curl commands that send the same requests again", _curl),
         Format("raw", ".txt", "the messages as HTTP/1.1 text", _raw),
+        Format("hurl", ".hurl", "a file for Hurl: ids captured from answers, statuses asserted", _planned(hurl)),
+        Format(
+            "pytest", ".py", "a file of tests for pytest: ids that answers give are fixtures", _planned(pytest_file)
+        ),
+        Format(
+            "locust",
+            ".py",
+            "a locustfile: each virtual user sends the run again, with its own names",
+            _planned(locust_file),
+        ),
+        Format(
+            "postman",
+            ".json",
+            "a Postman collection (v2.1): ids are variables that test scripts set",
+            _planned(postman),
+        ),
+        Format(
+            "runscope",
+            ".json",
+            "a Runscope test: ids are extracted variables; `scimproxy run` runs it too",
+            _planned(runscope),
+        ),
+        Format("mitmproxy", ".flows", "a flow file for mitmproxy, lossless: read again by scimproxy", _flows),
     )
 }
 """Every format that `export` knows, by name."""

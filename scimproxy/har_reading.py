@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from scimproxy.bounded_json import LIMIT, no_constant, parsed
 from scimproxy.decode import codings
 from scimproxy.errors import FormatError
 from scimproxy.exchange import Connection, Content, Exchange, Headers, Request, Response, Run, Timings
@@ -20,12 +21,8 @@ from scimproxy.plain import from_base64, members
 
 __all__ = ["LIMIT", "MOST_ENTRIES", "SECTIONS", "Foreign", "read"]
 
-LIMIT = 100 * 1024 * 1024
-"""The largest document read unless told otherwise, in bytes."""
-
 MOST_ENTRIES = 200_000
 _FORMAT = 1
-_MOST_DEPTH = 200
 
 
 SECTIONS = (
@@ -75,7 +72,8 @@ def read(
     most_entries: int,
 ) -> tuple[Run, list[Exchange]]:
     """Read a document; `leftover` names the members of a foreign entry that its exchange does not hold."""
-    log = _object(_parsed(document, limit), "log", "")
+    whole = document if isinstance(document, dict) else parsed(document, limit=limit, what="HAR")
+    log = _object(whole, "log", "")
     if "entries" not in log:
         raise FormatError("log.entries: missing", hint="is this a HAR file?")
     entries = log["entries"]
@@ -104,55 +102,11 @@ def read(
 # -- the document
 
 
-def _parsed(document: bytes | str | dict[str, Any], limit: int) -> dict[str, Any]:
-    if isinstance(document, dict):
-        return document
-    if len(document) > limit:
-        raise FormatError(
-            f"HAR of {len(document)} bytes, more than {limit}", hint="split it, or allow more with --max-size"
-        )
-    try:
-        text = document if isinstance(document, str) else document.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise FormatError(f"byte {exc.start} is not UTF-8: this is no HAR") from exc
-    try:
-        value = json.loads(text, parse_constant=_no_constant)
-    except RecursionError as exc:
-        raise FormatError("nested too deep for a HAR") from exc
-    except json.JSONDecodeError as exc:
-        raise FormatError(f"line {exc.lineno}, column {exc.colno}: {exc.msg}; this is no whole HAR") from exc
-    except ValueError as exc:
-        raise FormatError(f"{exc}; this is no HAR") from exc
-    if not isinstance(value, dict):
-        raise FormatError("not an object: this is no HAR")
-    if _depth_over(value):
-        raise FormatError(f"nested deeper than {_MOST_DEPTH}: this is no HAR")
-    return value
-
-
 def _check_json(text: str, place: str) -> None:
     try:
-        json.loads(text, parse_constant=_no_constant)
+        json.loads(text, parse_constant=no_constant)
     except (ValueError, RecursionError) as exc:
         raise FormatError(f"{place}: not JSON") from exc
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _depth_over(value: object) -> bool:
-    level = [value]
-    for _ in range(_MOST_DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)  # type: ignore[attr-defined]  # see below
-            if isinstance(inner, dict | list)  # so that `outer` is one of both
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _object(value: dict[str, Any], name: str, place: str) -> dict[str, Any]:

@@ -176,3 +176,77 @@ def test_a_dash_is_stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert done.exit_code == 0
     assert done.stdout.startswith('{"log"')
     assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "mark"),
+    [
+        ("hurl", b"HTTP 201"),
+        ("pytest", b"def test_0001_create_user"),
+        ("locust", b"class Client(FastHttpUser)"),
+        ("postman", b'"schema": "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"'),
+        ("runscope", b'"step_type": "request"'),
+        ("mitmproxy", b"4:path;"),
+    ],
+)
+def test_formats_that_run_again(form: str, mark: bytes, db: Path) -> None:
+    result = invoke(db, "export", "1", "--format", form)
+    assert (result.exit_code, result.stderr) == (0, "") and mark in result.stdout_bytes
+
+
+def test_flows_out_and_in(db: Path, tmp_path: Path) -> None:
+    out = tmp_path / "saved.flows"
+    assert invoke(db, "export", "first", "--format", "mitmproxy", "-o", str(out)).exit_code == 0
+    result = invoke(db, "import", str(out))
+    assert (result.exit_code, result.stderr) == (0, "Imported 2 exchanges as run 2 (saved).\n")
+    before, after = recorded(db, 1), recorded(db, 2)
+    assert [(it.request, it.response) for it in before] == [(it.request, it.response) for it in after]
+
+
+def test_flows_that_are_not_of_http_are_told(db: Path, tmp_path: Path) -> None:
+    from mitmproxy.test import tflow
+    from test_flows import written
+
+    (tmp_path / "a.flows").write_bytes(written(tflow.tflow(), tflow.ttcpflow()))
+    result = invoke(db, "import", str(tmp_path / "a.flows"), "--format", "mitmproxy")
+    assert result.exit_code == 0 and "Note: 1 flow of the file, not of HTTP, left out." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        ([], 2, "one of FILE and --ngrok is needed"),
+        (["FILE", "--ngrok", "http://127.0.0.1:1"], 2, "one of FILE and --ngrok is needed"),
+        (["--ngrok", "http://ngrok.example"], 2, "not an address of this machine"),
+        (["--ngrok", "http://127.0.0.1:1"], 3, "ngrok's agent does not answer at http://127.0.0.1:1"),
+        (["--ngrok", "http://127.0.0.1:1", "--format", "har"], 2, "leave --format out"),
+        (["FILE", "--format", "zip"], 2, "there is no import format 'zip'"),
+        (["FILE"], 3, "neither JSON nor a flow file"),
+    ],
+)
+def test_imports_that_cannot_be(args: list[str], code: int, said: str, db: Path, tmp_path: Path) -> None:
+    (tmp_path / "FILE").write_text("hello", encoding="utf-8")
+    result = invoke(db, "import", *(str(tmp_path / "FILE") if it == "FILE" else it for it in args))
+    assert result.exit_code == code and said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["first", "--only", "op:delete"], "holds no request that can be sent again"),
+        (["first", "--report", "/nonexistent/x.html"], "/nonexistent is no folder"),
+        (["first", "--to", "nonsense://x"], "nonsense"),
+        (["first", "--auth", "-"], "stdin"),
+        (["first", "--auth", "Bearer tok"], "--auth takes no token"),
+        (["first", "--fresh-names"], "--fresh-names does not go with --users"),
+        (["nobody"], "There is no run 'nobody'."),
+    ],
+)
+def test_loads_that_cannot_be(args: list[str], said: str, db: Path) -> None:
+    result = invoke(db, "replay", "--users", "2", *args)
+    assert result.exit_code == 2 and said in result.stderr
+
+
+def test_options_of_a_load_need_users(db: Path) -> None:
+    result = invoke(db, "replay", "first", "--duration", "5s")
+    assert result.exit_code == 2 and "--duration says how virtual users send a run" in result.stderr

@@ -241,5 +241,5 @@ def test_titles_are_one_line() -> None:
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(UsageError, match="no export format 'zip'") as caught:
         pieces(run(), [], "zip")
-    assert caught.value.hint == "there are har, curl, raw"
+    assert caught.value.hint == "there are har, curl, raw, hurl, pytest, locust, postman, runscope, mitmproxy"
     assert all(found.what and found.suffix.startswith(".") for found in FORMATS.values())

@@ -23,6 +23,11 @@ COMMANDS = {
     "expected.show.txt": ["show", "1"],
     "expected.curl": ["export", "last", "--format", "curl"],
     "expected.raw": ["export", "last", "--format", "raw"],
+    "expected.hurl": ["export", "last", "--format", "hurl"],
+    "expected.pytest": ["export", "last", "--format", "pytest"],
+    "expected.locust": ["export", "last", "--format", "locust"],
+    "expected.postman": ["export", "last", "--format", "postman"],
+    "expected.runscope": ["export", "last", "--format", "runscope"],
     "expected.json": ["log", "last", "--json"],
 }
 

@@ -33,8 +33,9 @@ COMMANDS = (
     Entry("search", "browse", "Find text in everything recorded."),
     Entry("replay", "replay", "Send a run, or one exchange, again and compare."),
     Entry("diff", "diff", "Compare two runs or two exchanges."),
-    Entry("export", "files", "Write a run as HAR, curl commands or raw messages."),
-    Entry("import", "files", "Read a HAR file as a new run."),
+    Entry("export", "files", "Write a run as HAR, curl, hurl, pytest, Postman, ..."),
+    Entry("import", "files", "Read a HAR, flows of mitmproxy, ... as a new run."),
+    Entry("addon", "addon", "Show the addon that records from any mitmproxy."),
     Entry("prune", "prune", "Delete old runs."),
     Entry("help", "topics", "Explain the filter language, the exit codes, ..."),
 )

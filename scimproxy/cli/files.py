@@ -23,13 +23,20 @@ if TYPE_CHECKING:
     from scimproxy.query import Query
     from scimproxy.store import Reader, Store
 
-__all__ = ["export_command", "import_command"]
+__all__ = ["export_command", "fitting", "import_command"]
 
 
 @click.command("export")
 @click.argument("run")
 @db_option
-@click.option("--format", "form", default="har", show_default=True, metavar="FORMAT", help="har, curl or raw.")
+@click.option(
+    "--format",
+    "form",
+    default="har",
+    show_default=True,
+    metavar="FORMAT",
+    help="har, curl, raw, hurl, pytest, locust, postman, runscope or mitmproxy; see `scimproxy help formats`.",
+)
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write here; - is stdout, the default."
 )
@@ -37,8 +44,14 @@ __all__ = ["export_command", "import_command"]
 def export_command(run: str, *, db: Path, form: str, output: Path | None, text: str | None) -> None:
     """Write RUN (an id, a name, or `last`) in a format that others read.
 
-    What was recorded without --keep-secrets holds fingerprints in place of tokens and passwords.
-    """
+    \b
+    scimproxy export last --format pytest -o test_run.py
+    SCIM_AUTH=TOKEN pytest test_run.py
+
+    What was recorded without --keep-secrets holds fingerprints in place of tokens and passwords. Formats that are
+    run again (hurl, pytest, locust, postman, runscope) never hold a secret: they ask for it by a name, take ids from
+    the answers as they come, and put digits into names that have to be new.
+    """  # noqa: D301 - \b is click's mark: keep these lines
     from difflib import get_close_matches
 
     from scimproxy.cli.terminal import plural
@@ -54,7 +67,7 @@ def export_command(run: str, *, db: Path, form: str, output: Path | None, text: 
     query = None if text is None else parse_query(text)
     with open_reader(db) as reader:
         chosen = resolve_run(reader, run)
-        counted = _Counted(_fitting(reader, chosen, query))
+        counted = _Counted(fitting(reader, chosen, query))
         data = pieces(chosen, counted, form)
         if output is None or str(output) == "-":
             out = sys.stdout.buffer
@@ -66,7 +79,8 @@ def export_command(run: str, *, db: Path, form: str, output: Path | None, text: 
             click.echo(f"Wrote {plural(counted.count, 'exchange')} of run {chosen.id} to {output}.", err=True)
 
 
-def _fitting(reader: Reader, run: Run, query: Query | None) -> Iterator[Exchange]:
+def fitting(reader: Reader, run: Run, query: Query | None) -> Iterator[Exchange]:
+    """Yield the exchanges of a run that fit a query; without one, all of them."""
     assert run.id is not None
     for exchange in reader.all_whole(run.id):
         if query is None or query.matches(exchange, reader.operation(exchange)):
@@ -100,36 +114,84 @@ def _write(path: Path, pieces: Iterable[bytes]) -> None:
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.option("--format", "form", metavar="FORMAT", help="har, mitmproxy, ngrok or runscope.  [default: by content]")
+@click.option(
+    "--ngrok",
+    "agent",
+    is_flag=False,
+    flag_value="http://127.0.0.1:4040",
+    metavar="[URL]",
+    help="Ask ngrok's agent on this machine, in place of a file.  [http://127.0.0.1:4040]",
+)
 @db_option
 @click.option("--name", help="Name of the run.  [default: that of the file]")
 @click.option("--keep-secrets", is_flag=True, help="Store tokens and passwords as they are in the file. Careful.")
 @click.option("--max-size", type=SIZE, default="100M", show_default=True, help="Refuse a bigger file.")
 @json_option("the run")
 def import_command(
-    file: Path, *, db: Path, name: str | None, keep_secrets: bool, max_size: int, as_json: bool
+    file: Path | None,
+    *,
+    form: str | None,
+    agent: str | None,
+    db: Path,
+    name: str | None,
+    keep_secrets: bool,
+    max_size: int,
+    as_json: bool,
 ) -> None:
-    """Read FILE, a HAR of scimproxy, a browser or another proxy, as a new run."""
+    """Read FILE as a new run; its format is told by its content.
+
+    \b
+    har        HAR of scimproxy, a browser or another proxy
+    mitmproxy  a flow file (mitmdump -w)
+    ngrok      what ngrok's agent answers at /api/requests/http; --ngrok asks it
+    runscope   a result of Runscope's API, or of `scimproxy run --json`
+
+    Tokens and passwords become fingerprints, as in every recording.
+    """  # noqa: D301 - \b is click's mark: keep these lines
     from scimproxy.cli.lines import run_json
-    from scimproxy.cli.terminal import echo_json, plural
-    from scimproxy.har import from_har
+    from scimproxy.cli.terminal import echo_json, plural, safe
+    from scimproxy.imports import read
     from scimproxy.store import Store
 
+    if (file is None) == (agent is None):
+        raise UsageError(
+            "one of FILE and --ngrok is needed", hint="scimproxy import run.har, or scimproxy import --ngrok"
+        )
+    if agent is not None:
+        if form not in {None, "ngrok"}:
+            raise UsageError(f"--ngrok reads ngrok's format, not {form}", hint="leave --format out")
+        data, source, form = _captured(agent, max_size), "ngrok", "ngrok"
+    else:
+        assert file is not None
+        data, source = _read(file, max_size), str(file)
     try:
-        run, exchanges = from_har(_read(file, max_size), limit=max_size)
+        form, run, exchanges = read(data, form, limit=max_size)
     except FormatError as exc:
-        raise FormatError(f"{file}: {exc.message}", hint=exc.hint or "nothing was imported") from exc
+        raise FormatError(f"{source}: {exc.message}", hint=exc.hint or "nothing was imported") from exc
     if not keep_secrets:
         from scimproxy.redact import redact
 
         exchanges = [redact(exchange)[0] for exchange in exchanges]
-    run = replace(run, kind="import", name=name or file.stem, note=run.note)
+    run = replace(run, kind="import", name=name or (run.name if file is None else file.stem))
     with Store.open(db) as store:
         run = _store(store, run, exchanges)
     if as_json:
         echo_json(run_json(replace(run, exchange_count=len(exchanges))))
     else:
         click.echo(f"Imported {plural(len(exchanges), 'exchange')} as run {run.id} ({run.name}).", err=True)
+        if form == "mitmproxy" and run.note:
+            click.echo(f"Note: {safe(run.note)}.", err=True)
+
+
+def _captured(url: str, limit: int) -> bytes:
+    """Return what ngrok's agent on this machine has kept."""
+    import asyncio
+
+    from scimproxy.ngrok_agent_api import captured
+
+    return asyncio.run(captured(url, limit=limit))
 
 
 def _read(file: Path, limit: int) -> bytes:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from scimproxy.cli.group import INTERRUPTED
+from scimproxy.cli.load import LOAD_OPTIONS, load_options, run_load
 from scimproxy.cli.options import Number, db_option, json_option
-from scimproxy.cli.sections import Sectioned
+from scimproxy.cli.sections import Sectioned, typed
 from scimproxy.errors import FormatError, ScimproxyError, UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _SECTIONS = {
     "What": ("exchange", "only", "first", "last"),
     "How": ("fresh_names", "speed", "concurrency", "given", "kept"),
     "Changed on the way": ("headers", "values", "edit"),
+    "As load, with Locust": LOAD_OPTIONS,
     "The comparison": ("timing", "show_noise", "markdown", "html", "as_json"),
 }
 
@@ -111,10 +113,11 @@ class Speed(click.ParamType[float | None]):
 @click.option(
     "--timeout", type=click.FloatRange(0.1, 3600), default=60.0, show_default=True, help="Seconds for one request."
 )
+@load_options
 @db_option
-@json_option("the comparison")
+@json_option("the comparison, or Locust's figures,")
 def replay_command(which: str, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
-    r"""Send a recorded RUN again, as a new run, and compare the answers.
+    """Send a recorded RUN again, as a new run, and compare the answers.
 
     Ids, names and versions of then become those of now, as the answers bring them.
 
@@ -122,9 +125,17 @@ def replay_command(which: str, *, db: Path, as_json: bool, **given: Any) -> None
     scimproxy replay last --to http://127.0.0.1:8000/scim/v2 --auth env:AUTH
     scimproxy replay 12 --fresh-names --only 'type:Group' --auth file:token.txt
     scimproxy replay -x 245 --edit --auth -
+    scimproxy replay last --auth env:AUTH --users 200 --duration 5m
 
-    RUN is an id, a name, or `last`. Exit code 1: something is breaking.
-    """
+    RUN is an id, a name, or `last`. Exit code 1: something is breaking; with --users: a request failed.
+
+    With --users, Locust sends the run (pip install 'scimproxy[load]'): nothing is recorded, and only statuses are
+    compared. Many machines: `export --format locust` (docs/exports.md).
+    """  # noqa: D301 - \b is click's mark: keep these lines
+    if given["users"] is not None:
+        click.get_current_context().exit(_as_load(which, db, given, as_json=as_json))
+    if alone := typed(LOAD_OPTIONS):
+        raise UsageError(f"{alone[0]} says how virtual users send a run", hint="say how many: --users 10")
     from scimproxy.cli.diff import print_diff, write_diff
 
     options = _options(which, db, given)
@@ -144,6 +155,27 @@ def replay_command(which: str, *, db: Path, as_json: bool, **given: Any) -> None
         print_diff(result.diff, names, as_json=False, noise=given["show_noise"])
     _tell_end(result)
     click.get_current_context().exit(_exit_code(result))
+
+
+_WITH_LOAD = {"which", "to", "auth", "only", *LOAD_OPTIONS}
+"""Parameters that mean something with --users."""
+
+
+def _as_load(which: str, db: Path, given: Mapping[str, Any], *, as_json: bool) -> int:
+    """Hand the run to Locust."""
+    from scimproxy.cli.files import fitting
+    from scimproxy.cli.options import open_reader, resolve_run
+    from scimproxy.cli.reading import read_token
+    from scimproxy.query import parse_query
+
+    if others := typed(given.keys() - _WITH_LOAD):
+        raise UsageError(f"{others[0]} does not go with --users", hint="Locust sends the exported run as it is")
+    query = None if given["only"] is None else parse_query(given["only"])
+    auth = None if given["auth"] is None else read_token("--auth", given["auth"])
+    load = {name: given[name] for name in LOAD_OPTIONS}
+    with open_reader(db) as reader:
+        run = resolve_run(reader, which)
+        return run_load(run, fitting(reader, run, query), target=given["to"], auth=auth, as_json=as_json, **load)
 
 
 def _exit_code(result: ReplayResult) -> int:

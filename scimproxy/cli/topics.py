@@ -53,9 +53,12 @@ def _clients() -> str:
 
 def _formats() -> str:
     from scimproxy.export import FORMATS
+    from scimproxy.imports import IMPORTS
 
     lines = ["What `scimproxy export --format` writes.", ""]
-    lines += [click.wrap_text(form.what, 80, f"  {name:<8}", " " * 10) for name, form in FORMATS.items()]
+    lines += [click.wrap_text(form.what, 80, f"  {name:<11}", " " * 13) for name, form in FORMATS.items()]
+    lines += ["", "What `scimproxy import` reads, told by its content.", ""]
+    lines += [click.wrap_text(form.what, 80, f"  {name:<11}", " " * 13) for name, form in IMPORTS.items()]
     return "\n".join(lines)
 
 
