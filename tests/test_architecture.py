@@ -62,6 +62,11 @@ PURE_ROOMS = (
     "diff",
     "run_diff",
     "diff_report",
+    "mock",
+    "mock_answers",
+    "mock_matching",
+    "mock_table",
+    "mock_words",
 )
 
 TABLE: dict[str, Row] = {
@@ -90,6 +95,23 @@ TABLE: dict[str, Row] = {
     "scimproxy.diff": Row(ours=("exchange", "bind", "bodies", "elements", "judging"), pure=True),
     "scimproxy.run_diff": Row(ours=("bind", "bodies", "diff", "judging", "match", "rank"), pure=True),
     "scimproxy.diff_report": Row(ours=("bodies", "diff", "run_diff"), pure=True),
+    "scimproxy.mock_words": Row(ours=("bind", "bodies", "diff", "errors", "exchange", "scim"), pure=True),
+    "scimproxy.mock_table": Row(ours=("bind", "mock_words"), pure=True),
+    "scimproxy.mock_matching": Row(ours=("bind", "bodies", "diff", "errors", "mock_words"), pure=True),
+    "scimproxy.mock_answers": Row(ours=("bind", "bodies", "exchange", "mock_table", "mock_words"), pure=True),
+    "scimproxy.mock": Row(
+        ours=(
+            "bind",
+            "bodies",
+            "exchange",
+            "mock_answers",
+            "mock_matching",
+            "mock_table",
+            "mock_words",
+            "redact",
+        ),
+        pure=True,
+    ),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
     "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
