@@ -311,6 +311,8 @@ class _Reading:
             if not members and not isinstance(body.get("status"), str) and body.get("status") is not None:
                 self._set("status in errors is a number", one, error_status="integer")
             members |= body.keys()
+            if _status(one) == 400 and "canonical" in body["detail"].lower():
+                self._set("values that are not canonical are refused", one, canonical_values="enforce")
             if _status(one) != 401:
                 self._text(one, body["detail"])
         without = frozenset({"schemas", "status"} - members) if members else frozenset()

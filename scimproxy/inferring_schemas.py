@@ -29,6 +29,8 @@ __all__ = ["resource_types"]
 _KNOWN = {schema.id: schema for schema in (USER, GROUP, ENTERPRISE_USER)}
 _MOST = 500
 _DEEPEST = 3
+_NOTHING = ((), ("",))
+"""No canonical values are no limit; an empty list of them is one that nothing keeps to, where they are enforced."""
 
 type Told = list[tuple[str, Seen | None]]
 
@@ -114,7 +116,7 @@ def _attribute(document: Json, deep: int) -> Attribute:
         mutability=cast("Mutability", _one_of(document.get("mutability"), get_args(Mutability), "readWrite")),
         returned=cast("Returned", _one_of(document.get("returned"), get_args(Returned), "default")),
         uniqueness=cast("Uniqueness", _one_of(document.get("uniqueness"), get_args(Uniqueness), "none")),
-        canonical_values=tuple(_texts(document.get("canonicalValues"))),
+        canonical_values=tuple(_texts(document.get("canonicalValues"))) or _NOTHING[document.get("canonicalValues") == []],
         reference_types=tuple(_texts(document.get("referenceTypes"))),
         sub_attributes=tuple(_attribute(it, deep - 1) for it in inner),
         description=_text(document, "description"),
