@@ -25,7 +25,7 @@ from scimproxy.exposure import Exposure, ExposureOptions, Surroundings
 from scimproxy.first_look import knock, try_without_credentials
 from scimproxy.hiding import Hiding
 from scimproxy.memory import give_back
-from scimproxy.proxy.engine import Address, Engine, EngineOptions
+from scimproxy.proxy.engine import ANYWHERE, Address, Engine, EngineOptions
 from scimproxy.proxy.guard import probe_nonce, probe_proof
 from scimproxy.recorder import Recorder
 from scimproxy.stopping import Stop
@@ -171,14 +171,15 @@ class _Recording:
 
     async def run(self) -> Stopped:
         options, store = self._options, self._store
-        forward = options.engine.forward is not None
+        served = options.engine.target is not ANYWHERE  # else there is no server to name, and none to look at
+        unnamed = "forward" if options.engine.forward is not None else options.kind
         began = time.time()
         run = await store.start_run(
             Run(
                 kind=options.kind,
-                name=options.name or ("forward" if forward else options.engine.target.authority),
+                name=options.name or (options.engine.target.authority if served else unnamed),
                 started_at=began,
-                target=None if forward else str(options.engine.target),
+                target=str(options.engine.target) if served else None,
                 public_url=options.public_url,
                 version=__version__,
             )
@@ -223,7 +224,7 @@ class _Recording:
             tasks = [
                 follower,
                 asyncio.create_task(self._keep_account(recorder)),
-                *([] if forward else self._first_look()),
+                *(self._first_look() if served else []),
                 *([exposing] if exposing is not None else []),
             ]
             problem = await self._until_end(engine, follower, exposing)

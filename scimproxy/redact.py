@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote, unquote_plus
 
 from scimproxy.decode import charset_of, decode
 from scimproxy.echoes import Echo, echo_of
-from scimproxy.exchange import SECRET_HEADERS, Content, Exchange, Headers, Request, Response
+from scimproxy.exchange import SECRET_HEADERS, Content, Exchange, Headers, Request, Response, Rewrite
 from scimproxy.secret_bodies import (
     JWT_BEGIN,
     SECRET_MEMBERS,
@@ -489,15 +489,21 @@ def _rest(exchange: Exchange, keep: Keep) -> dict[str, Any]:
         message = _replaced(_url_text(exchange.failure.message, keep), _echoes(keep))
         changes["failure"] = replace(exchange.failure, message=message)
     if exchange.rewrites:
-        changes["rewrites"] = tuple(
-            replace(one, before=_url_text(one.before, keep), after=_url_text(one.after, keep))
-            for one in exchange.rewrites
-        )
+        changes["rewrites"] = tuple(_rewrite(one, keep) for one in exchange.rewrites)
     if exchange.note:
         changes["note"] = _url_text(exchange.note, keep)
     if exchange.extra:
         changes["extra"] = tuple((name, _extra(name, text, keep)) for name, text in exchange.extra)
     return changes
+
+
+def _rewrite(one: Rewrite, keep: Keep) -> Rewrite:
+    """Redact what was changed on the way out: an address, or a whole content (`proxy.directing`), maybe cut."""
+    if one.place == "content":
+        return replace(
+            one, before=_safe_bytes(one.before.encode(), Headers(), keep, _echoes(keep), cut=True).decode()
+        )
+    return replace(one, before=_url_text(one.before, keep), after=_url_text(one.after, keep))
 
 
 def _extra(name: str, text: str, keep: Keep) -> str:

@@ -105,7 +105,7 @@ def _print(exchange: Exchange, operation: Operation, *, whole: bool) -> None:
         click.echo(f"  {click.style(line, fg=status_colour(response.status_code))}{whose}")
         _print_message(response.headers, response.content, whole=whole)
         for rewrite in exchange.rewrites:
-            click.echo(f"  Rewritten {safe(rewrite.place)}: {safe(rewrite.before)} -> {safe(rewrite.after)}")
+            click.echo(f"  Rewritten {safe(rewrite.place)}: {safe(rewrite.before[:500])} -> {safe(rewrite.after)}")
     click.echo()
     facts(
         "Connection",

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from scimproxy.errors import EngineError, ScimproxyError, UsageError
 from scimproxy.exchange import Connection, Exchange
+from scimproxy.proxy.intervention import Intervener
 
 __all__ = [
     "ANYWHERE",
@@ -126,7 +127,8 @@ class Target:
 
 
 ANYWHERE = Target(scheme="http", host="", port=0)
-"""The target of a forward proxy: each request names its own."""
+"""The target where there is no one server: of a forward proxy (each request names its own), and where an intervener
+answers everything (a mock): then the upstream is never asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ class EngineOptions:
     was written by our own tunnel; without it such headers of clients are dropped. `head_timeout_s` bounds silence
     inside a request, `idle_timeout_s` between two. `guard` is what strangers may do, where they reach us; None: all.
     `forward` makes it a forward proxy (`target` is ANYWHERE then); `http2` offers HTTP/2 to an https upstream. Both
-    are for the mitmproxy engine only.
+    are for the mitmproxy engine only. `intervener` decides what happens to requests in place of plain forwarding.
     """
 
     target: Target
@@ -219,6 +221,7 @@ class EngineOptions:
     guard: GuardOptions | None = None
     forward: Forward | None = None
     http2: bool = False
+    intervener: Intervener | None = None
 
     @property
     def served_path(self) -> str:

@@ -24,7 +24,7 @@ from scimproxy.proxy.http1 import (
     write_response_head,
 )
 
-__all__ = ["Answer", "Answers", "Ask", "Asks"]
+__all__ = ["Answer", "Answers", "Ask", "Asks", "given_to", "written_fields"]
 
 _MOST = 512
 _LONGEST = 8192
@@ -97,11 +97,12 @@ class Asks:
             close=forwarding.wants_close(headers, http_version),
             expects=expects,
             upstream=upstream,
-            upstream_fields=_fields(upstream),
+            upstream_fields=written_fields(upstream),
         )
 
 
-def _fields(headers: Headers) -> bytes:
+def written_fields(headers: Headers) -> bytes:
+    """Return the fields of a head as bytes, with the empty line that ends it."""
     return "".join([f"{name}: {value}\r\n" for name, value in headers.pairs]).encode("latin-1") + b"\r\n"
 
 

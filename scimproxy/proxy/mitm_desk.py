@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from mitmproxy.proxy import layer
+from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
 
 from scimproxy.errors import ScimproxyError
@@ -85,6 +85,12 @@ class StreamDesk(Desk, Protocol):
 
     def unwatch(self, stream: Watched) -> None:
         """Stop watching."""
+
+    def later(self, delay_s: float, event: events.Event) -> None:
+        """Inject an event after so long, unless the client's connection has ended by then."""
+
+    def harden(self) -> None:
+        """Let the client's connection end with a reset (RST)."""
 
     async def record(self, passage: Passage) -> ScimproxyError | None:
         """Record the passage's end; returns once it is committed, or why the answer must not be released."""

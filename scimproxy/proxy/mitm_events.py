@@ -31,6 +31,7 @@ __all__ = [
     "ClientHead",
     "ClientSilent",
     "Cut",
+    "Due",
     "Give",
     "HeadError",
     "Interim",
@@ -219,6 +220,11 @@ class Abort(HttpEvent):
 @dataclass
 class TimedOut(HttpEvent):
     """From outside: the upstream did nothing for `response_timeout_s`."""
+
+
+@dataclass
+class Due(HttpEvent):
+    """From outside: what an intervention waited for has come, its delay or the end of a second delivery."""
 
 
 # -- commands -----------------------------------------------------------------------------------------------------

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from mitmproxy.connection import Connection as MitmConnection
@@ -25,11 +27,13 @@ from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Response
 from scimproxy.proxy import answers
 from scimproxy.proxy.destinations import Route, route
+from scimproxy.proxy.directing import RESET, Directed
 from scimproxy.proxy.engine import EngineOptions, Target
 from scimproxy.proxy.forwarding import Refusal, Tap, map_target
 from scimproxy.proxy.mitm_desk import Watched
 from scimproxy.proxy.mitm_details import Note, tls_connection, tls_failure
 from scimproxy.proxy.mitm_dial import Unopened, dial
+from scimproxy.proxy.mitm_directed import DirectedStream
 from scimproxy.proxy.mitm_events import ClientHead, ClientSilent, TimedOut, Wait
 from scimproxy.proxy.mitm_forward import Connect, Gateway
 from scimproxy.proxy.mitm_router import Router
@@ -54,6 +58,7 @@ class Handler(LiveConnectionHandler):
         self.notes: dict[MitmConnection, Note] = {}
         self.watched: dict[Watched, asyncio.TimerHandle] = {}
         self.timers: dict[str, asyncio.TimerHandle] = {}
+        self.delays: set[asyncio.TimerHandle] = set()
         self.passages: dict[str, Passage] = {}
         self.loop = asyncio.get_running_loop()
         context = self.layer.context
@@ -99,7 +104,9 @@ class Handler(LiveConnectionHandler):
 
     def stream(self, context: Context, stream_id: int, tunnel: Target | None) -> layer.Layer:
         """Return the layer for one exchange."""
-        return Stream(context, stream_id, self, tunnel)
+        if self.options.intervener is None:
+            return Stream(context, stream_id, self, tunnel)
+        return DirectedStream(context, stream_id, self, tunnel)
 
     def tunnel(self, context: Context, stream_id: int) -> layer.Layer:
         """Return the layer for a CONNECT."""
@@ -113,7 +120,8 @@ class Handler(LiveConnectionHandler):
         """Open the passage of a request, and announce it as pending when it takes long."""
         note = self.note(self.client)
         note.exchanges += 1
-        passage = Passage(
+        make = Passage if self.options.intervener is None else Directed
+        passage = make(
             uid=uuid.uuid4().hex,
             request=route.request,
             caller=route.caller,
@@ -128,6 +136,8 @@ class Handler(LiveConnectionHandler):
         self.passages[passage.uid] = passage
         if not route.recorded:
             self.unwanted.add(passage.uid)
+            if isinstance(passage, Directed):
+                passage.wanted = False
             return passage
         self.timers[passage.uid] = self.loop.call_later(self.options.pending_after_ms / 1000, self._announce, passage)
         return passage
@@ -181,6 +191,24 @@ class Handler(LiveConnectionHandler):
         task = self.loop.create_task(self.server_event(event))
         _TASKS.add(task)
         task.add_done_callback(_TASKS.discard)
+
+    def later(self, delay_s: float, event: events.Event) -> None:
+        """Inject an event after so long, unless the client's connection has ended by then."""
+
+        def due() -> None:
+            self.delays.discard(timer)
+            self._inject(event)
+
+        timer = self.loop.call_later(delay_s, due)
+        self.delays.add(timer)
+
+    def harden(self) -> None:
+        """Let the client's connection end with a reset (RST)."""
+        writer = self.transports[self.client].writer if self.client in self.transports else None
+        sock = writer.get_extra_info("socket") if isinstance(writer, asyncio.StreamWriter) else None
+        if sock is not None:
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
     def _listen_on(self) -> None:
         """Look again when the client may have been silent for too long."""
@@ -302,6 +330,8 @@ class Handler(LiveConnectionHandler):
                 self.listening.cancel()
             for stream in list(self.watched):
                 self.unwatch(stream)
+            for delay in self.delays:
+                delay.cancel()
 
     def _start_tls(self, data: TlsData) -> None:
         note = self.note(data.conn)

@@ -207,7 +207,12 @@ class Stream(layer.Layer):
             return
         elif self._uploading:
             yield from self._finish_request()
-        elif (yield from self._connect()):
+        else:
+            yield from self._forward()
+
+    def _forward(self) -> Commands:
+        """Send the request on that was held whole."""
+        if (yield from self._connect()):
             yield from self._send_whole()
 
     def _send_whole(self) -> Commands:

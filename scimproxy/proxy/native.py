@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import socket
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ from dataclasses import replace
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Connection, Headers, Request, Response
 from scimproxy.proxy import answers, forwarding
+from scimproxy.proxy.directing import RESET, Directed
 from scimproxy.proxy.engine import Address, EngineOptions, Recorder, cannot_listen
 from scimproxy.proxy.forwarding import Tap
 from scimproxy.proxy.guard import Guard
@@ -26,6 +28,7 @@ from scimproxy.proxy.http1 import (
     BodyReader,
     HeadError,
 )
+from scimproxy.proxy.native_directed import DirectedFlow
 from scimproxy.proxy.native_flow import Flow
 from scimproxy.proxy.passage import Passage
 from scimproxy.proxy.pool import Pool
@@ -38,6 +41,7 @@ TICK_S = 0.1
 LINGER_S = 5.0
 GRACE_S = 1.0
 """So long a client that sends no more (FIN) is waited for: it may be half-closed, but most such clients are gone."""
+
 
 MAX_PIPELINED = 256 * 1024
 HEAD_END = b"\r\n\r\n"
@@ -65,6 +69,8 @@ class NativeEngine:
         self.asks = Asks(options)
         self.answers = Answers()
         self.guard = None if options.guard is None else Guard(options, options.guard)
+        self.passage_of: type[Passage] = Passage if options.intervener is None else Directed
+        self.flow_of: type[Flow] = Flow if options.intervener is None else DirectedFlow
         self.clients: set[Client] = set()
         self.numbers = itertools.count(1)
         self.stopping = False
@@ -303,7 +309,7 @@ class Client(asyncio.Protocol):
         except HeadError as exc:
             self.refuse(exc.status_code, exc.detail, head, exc.headers)
             return
-        passage = Passage(
+        passage = engine.passage_of(
             uid=f"{self.connection.uid}.{self.exchanges}",
             request=request,
             caller=forwarding.caller_of(request.headers, self.connection.peer_host, options)
@@ -317,7 +323,7 @@ class Client(asyncio.Protocol):
             response_tap=Tap(options.max_content),
         )
         passage.request_wire = len(head)
-        self.flow = flow = Flow(self, passage, ask)
+        self.flow = flow = engine.flow_of(self, passage, ask)
         if ask is None:
             assert refusal is not None
             flow.refuse(refusal.status_code, answers.blocked(refusal.detail))
@@ -418,6 +424,13 @@ class Client(asyncio.Protocol):
         self.closed_by, self.reason = "proxy", reason
         if self.transport is not None:
             self.transport.abort() if abort else self.transport.close()
+
+    def harden(self) -> None:
+        """Let the end of the connection be a reset (RST): the other side must not take it for an orderly one."""
+        sock = self.transport.get_extra_info("socket") if self.transport is not None else None
+        if sock is not None:
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
     def rest(self) -> None:
         """Take no more requests; close at once where nothing is in flight."""

@@ -72,6 +72,9 @@ class Client(Protocol):
     def pause(self, *, paused: bool) -> None:
         """Stop or go on reading."""
 
+    def harden(self) -> None:
+        """Let the connection end with a reset."""
+
 
 class Flow:
     """One exchange under way."""
