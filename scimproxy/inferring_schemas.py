@@ -103,7 +103,7 @@ def _name(document: Json) -> str:
 
 
 def _attribute(document: Json, deep: int) -> Attribute:
-    subs = document.get("subAttributes")
+    subs, canonical = document.get("subAttributes"), document.get("canonicalValues")
     inner = (
         [it for it in subs[:_MOST] if isinstance(it, dict) and _name(it)] if deep and isinstance(subs, list) else []
     )
@@ -116,7 +116,7 @@ def _attribute(document: Json, deep: int) -> Attribute:
         mutability=cast("Mutability", _one_of(document.get("mutability"), get_args(Mutability), "readWrite")),
         returned=cast("Returned", _one_of(document.get("returned"), get_args(Returned), "default")),
         uniqueness=cast("Uniqueness", _one_of(document.get("uniqueness"), get_args(Uniqueness), "none")),
-        canonical_values=tuple(_texts(document.get("canonicalValues"))) or _NOTHING[document.get("canonicalValues") == []],
+        canonical_values=tuple(_texts(canonical)) or _NOTHING[canonical == []],
         reference_types=tuple(_texts(document.get("referenceTypes"))),
         sub_attributes=tuple(_attribute(it, deep - 1) for it in inner),
         description=_text(document, "description"),

@@ -177,6 +177,10 @@ class Responder:
         """Under which base paths the recorded server was asked, and how often."""
         return Counter(one.of.operation.base_path or "" for one in self._records if one.of.operation.is_scim)
 
+    def all_below(self, base: str) -> bool:
+        """Whether every recorded path is below this one."""
+        return all(one.of.exchange.request.path.startswith(f"{base}/") for one in self._records)
+
     def learn(self, exchange: Exchange) -> bool:
         """Remember one more exchange, for the next time its request comes; False where it cannot answer."""
         if unusable(exchange) is not None:
@@ -322,7 +326,7 @@ class Responder:
         if known is None or known[0] != self.table.generation:
             same = self._groups["exact", record.exact[:-1], record.exact[-1]].numbers
             place = f"{same.index(number) + 1 if len(same) <= _COMPARED else '?'}/{len(same)}"
-            why = f"exchange={record.of.exchange.id} matched={self._matching.names} repeat={place}"
+            why = f"exchange={record.of.exchange.id or 'learned'} matched={self._matching.names} repeat={place}"
             base = record.of.operation.base_path or ""
             response = with_reason(given_again(record.of, self.table, self._origins, base, now), why)
             if len(self._given) >= _REMEMBERED:

@@ -69,6 +69,10 @@ PURE_ROOMS = (
     "mock_matching",
     "mock_table",
     "mock_words",
+    "inferring",
+    "inferring_schemas",
+    "mock_stateful",
+    "mocking",
 )
 
 TABLE: dict[str, Row] = {
@@ -113,6 +117,12 @@ TABLE: dict[str, Row] = {
             "redact",
         ),
         pure=True,
+    ),
+    "scimproxy.inferring_schemas": Row(ours=("bodies", "scim"), pure=True),
+    "scimproxy.inferring": Row(ours=("bodies", "inferring_schemas", "scim"), pure=True),
+    "scimproxy.mock_stateful": Row(ours=("exchange", "inferring", "mock", "mock_words", "redact", "scim"), pure=True),
+    "scimproxy.mocking": Row(
+        ours=("exchange", "mock", "mock_answers", "mock_stateful", "proxy.intervention"), pure=True
     ),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from scimproxy.query import Query
     from scimproxy.store import Reader, Store
 
-__all__ = ["export_command", "import_command"]
+__all__ = ["export_command", "import_command", "import_har"]
+
+LARGEST_HAR = 100 << 20
+"""Bytes; a HAR is taken apart in memory."""
 
 
 @click.command("export")
@@ -112,6 +115,24 @@ def import_command(
     """Read FILE, a HAR of scimproxy, a browser or another proxy, as a new run."""
     from scimproxy.cli.lines import run_json
     from scimproxy.cli.terminal import echo_json, plural
+
+    run = import_har(file, db, name=name, keep_secrets=keep_secrets, max_size=max_size)
+    if as_json:
+        echo_json(run_json(run))
+    else:
+        click.echo(f"Imported {plural(run.exchange_count or 0, 'exchange')} as run {run.id} ({run.name}).", err=True)
+
+
+def import_har(
+    file: Path, db: Path, *, name: str | None = None, keep_secrets: bool = False, max_size: int = LARGEST_HAR
+) -> Run:
+    """Store a HAR file as a new run.
+
+    Raises:
+        FormatError: it is no HAR, or a too big one; nothing is stored then.
+        UsageError: it cannot be read.
+        StoreError: the database cannot be used.
+    """
     from scimproxy.har import from_har
     from scimproxy.store import Store
 
@@ -126,10 +147,7 @@ def import_command(
     run = replace(run, kind="import", name=name or file.stem, note=run.note)
     with Store.open(db) as store:
         run = _store(store, run, exchanges)
-    if as_json:
-        echo_json(run_json(replace(run, exchange_count=len(exchanges))))
-    else:
-        click.echo(f"Imported {plural(len(exchanges), 'exchange')} as run {run.id} ({run.name}).", err=True)
+    return replace(run, exchange_count=len(exchanges))
 
 
 def _read(file: Path, limit: int) -> bytes:
