@@ -40,6 +40,7 @@ PURE_ROOMS = (
     "har",
     "export",
     "query",
+    "faults",
     "suite.results",
     "scim",
     "proxy.forwarding",
@@ -91,6 +92,9 @@ TABLE: dict[str, Row] = {
     "scimproxy.har": Row(ours=("exchange", "errors", "decode", "har_reading", "plain"), pure=True),
     "scimproxy.export": Row(ours=("exchange", "errors", "decode", "har"), pure=True),
     "scimproxy.query": Row(ours=("exchange", "errors", "decode", "clients", "scim"), pure=True),
+    "scimproxy.faults": Row(
+        ours=("exchange", "errors", "query", "scim", "proxy.answers", "proxy.intervention"), pure=True
+    ),
     "scimproxy.scim": Row(ours=("exchange", "errors", "decode", "scim"), pure=True),
     "scimproxy.bodies": Row(ours=("exchange", "decode", "scim"), pure=True),
     "scimproxy.bind": Row(ours=("bodies", "errors", "scim"), pure=True),
@@ -261,6 +265,7 @@ TABLE: dict[str, Row] = {
             "exposure",
             "tunnel",
             "proxy.engine",
+            "proxy.intervention",
             "proxy.authority",
             "suite",
             "suite_run",

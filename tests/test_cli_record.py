@@ -232,3 +232,23 @@ def test_an_ignored_hangup_stays_ignored(upstream: str, tmp_path: Path) -> None:
         os.kill(up.process.pid, signal.SIGHUP)
         assert up.ask()[0] == 200
         assert up.stop()["reason"] == "SIGTERM"
+
+
+def test_faults_fire_are_recorded_and_counted(upstream: str, tmp_path: Path) -> None:
+    text = "method:GET nth:2 status:503 retry-after:5"
+    given = ("--fault", text, "--fault", "op:delete reset:before")
+    with Up(upstream, tmp_path / "a.db", *given) as up:
+        assert [up.ask(path="/Users/1")[0] for _ in range(3)] == [200, 503, 200]
+        stopped = up.stop()
+    assert stopped["faults"] == [{"fault": text, "fired": 1}, {"fault": "op:delete reset:before", "fired": 0}]
+    with Reader.open(tmp_path / "a.db") as reader:
+        fine, hit, _ = reader.all_whole(1)
+    assert (fine.tags, fine.note) == ((), None)
+    assert (hit.tags, hit.note, hit.origin) == (("fault",), f"fault: {text}", "proxy")
+
+
+def test_a_fault_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    done = run("up", "8000", "--db", str(tmp_path / "a.db"), "--fault", "op:creat status:503")
+    assert done.returncode == 2
+    assert "did you mean op:create" in done.stderr
+    assert "     ^" in done.stderr

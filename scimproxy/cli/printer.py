@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scimproxy.cli.fault_options import fault_counts, say_faults
+
 if TYPE_CHECKING:
     from scimproxy.app import RecordOptions
     from scimproxy.events import Event, Ready, Stopped
@@ -110,6 +112,8 @@ class Printer:
         from scimproxy.cli.terminal import plural
 
         options = self._options
+        for text, _ in fault_counts(options.engine.intervener):
+            notice("fault", text)
         if options.keep_secrets:
             notice("warning", "--keep-secrets: tokens and passwords are stored in the database as they come")
         if ready.recovered:
@@ -161,6 +165,7 @@ class Printer:
         click.secho(f"Stopped ({stopped.reason}). Run {stopped.run_id}: {count} in {taken}.", bold=True, err=True)
         for word, number in sorted(stopped.outcomes.items()):
             click.echo(f"  {word:<12}{number:>8,}", err=True)
+        say_faults(self._options.engine.intervener)
         if stopped.lost:
             notice("warning", f"{plural(stopped.lost, 'exchange')} passed without being recorded:")
             for reason, number in stopped.lost_reasons.items():
@@ -208,6 +213,10 @@ class Printer:
                     "failures": event.failures,
                     "lost": event.lost,
                     "lost_reasons": event.lost_reasons,
+                    "faults": [
+                        {"fault": text, "fired": fired}
+                        for text, fired in fault_counts(self._options.engine.intervener)
+                    ],
                     "seconds": round(event.seconds, 3),
                 }
             )

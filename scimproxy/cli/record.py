@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scimproxy.cli.fault_options import fault_option, faults_from
 from scimproxy.cli.group import INTERRUPTED
 from scimproxy.cli.guard import GUARD_NAMES, guard_from, guard_options
 from scimproxy.cli.options import SIZE, Number, db_option, json_option
@@ -40,6 +41,7 @@ _SECTIONS = {
     "Make it reachable (`scimproxy tunnel list`)": ("public_url", *TUNNEL_NAMES),
     "Keep strangers out (`scimproxy help guard`)": GUARD_NAMES,
     "Record a client": ("mode", "only_host"),
+    "Let things go wrong (`scimproxy help faults`)": ("faults",),
 }  # fmt: skip
 
 
@@ -99,6 +101,7 @@ _SECTIONS = {
 @guard_options
 @click.option("--durable", is_flag=True, help="Wait for the disk at each commit (survives a power cut).")
 @tunnel_options
+@fault_option
 @json_option("events")
 def up_command(target: str | None, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Record what reaches the SCIM server at TARGET.
@@ -145,6 +148,7 @@ def up_command(target: str | None, *, db: Path, as_json: bool, **given: Any) -> 
         vouches_for_client=given["trust_forwarded_for"],
         forward=forward,
         http2=given["http2"],
+        intervener=faults_from(given["faults"]),
         guard=guard_from(given, exposed=public is not None or given["tunnel"] != "none", vouched=vouched),
     )
     if forward is None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
 from scimproxy.errors import UsageError
+
+if TYPE_CHECKING:
+    from scimproxy.faults import Word
 
 __all__ = ["TOPICS", "help_command"]
 
@@ -99,6 +103,43 @@ Each refusal is a SCIM error, and is recorded with its reason:
 not stored: its fingerprint stands in its place."""
 
 
+def _faults() -> str:
+    from scimproxy.faults import ACTIONS, COUNTS, SELECTORS
+
+    lines = [
+        "Faults, for --fault of `up`: what goes wrong on the way, when, and for whom.",
+        "",
+        "Words are joined by spaces. A fault says which requests it is about, which of",
+        "those, and what happens. Example:",
+        "  op:create nth:2 status:503 retry-after:5",
+        "",
+        "Which requests (all must hold; a minus in front negates one):",
+        f"  {', '.join(f'{name}:' for name in SELECTORS)}",
+        "      as in the filter language (`scimproxy help filters`)",
+        "",
+        "Which of those:",
+        *_words(COUNTS),
+        "",
+        "What happens:",
+        *_words(ACTIONS),
+        "",
+        "Faults count requests and leave nothing to chance. Of several that are due, the",
+        "first fires. What fired is recorded: `scimproxy log last --filter tag:fault`.",
+    ]
+    return "\n".join(lines)
+
+
+def _words(words: tuple[Word, ...]) -> list[str]:
+    lines = []
+    for word in words:
+        value = "" if word.form.startswith("(") else f":{word.form}"
+        lines += [
+            f"  {word.name}{value}",
+            _wrapped(f"{word.meaning}; like {word.example}" if value else word.meaning),
+        ]
+    return lines
+
+
 def _environment() -> str:
     return """\
 Environment variables.
@@ -119,6 +160,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     "clients": ("the clients that are told apart", _clients),
     "formats": ("the formats of `export`", _formats),
     "guard": ("what `up` lets through where strangers reach it", _guard),
+    "faults": ("what `--fault` can let go wrong", _faults),
     "exit-codes": ("what the exit codes say", _exit_codes),
     "environment": ("the environment variables", _environment),
 }
@@ -127,7 +169,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
 @click.command("help")
 @click.argument("topic", required=False)
 def help_command(topic: str | None) -> None:
-    """Explain TOPIC: filters, clients, formats, guard, exit-codes or environment; or a command."""
+    """Explain TOPIC: filters, clients, formats, guard, faults, exit-codes or environment; or a command."""
     if topic is None:
         click.echo("Topics of `scimproxy help`:\n")
         for name, (summary, _) in TOPICS.items():
