@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from scimproxy.cli.fault_options import fault_option, faults_from, say_faults
 from scimproxy.cli.options import Number, db_option, json_option, open_reader, resolve_run
 from scimproxy.cli.printer import Printer, notice
 from scimproxy.cli.sections import Sectioned, typed
@@ -62,6 +63,7 @@ class Latency(click.ParamType[float | Literal["recorded"]]):
 _SECTIONS = {
     "What answers": ("match", "strict", "loose", "repeat", "latency", "stateful", "any_token", "explain"),
     "What the recording does not have": ("upstream", "on_miss", "upstream_ca", "insecure_upstream"),
+    "Let things go wrong (`scimproxy help faults`)": ("faults",),
     "Where it listens, and what is recorded": ("port", "listen_host", "engine", "db", "name", "as_json"),
 }
 
@@ -115,6 +117,7 @@ _SECTIONS = {
     show_default=True,
     help="What carries the traffic.",
 )
+@fault_option
 @db_option
 @click.option("--name", metavar="NAME", help="Name of the run that is recorded.  [default: mock of RUN]")
 @json_option("events")
@@ -167,7 +170,7 @@ def mock_command(run: str, *, db: Path, as_json: bool, **given: Any) -> None:  #
         public_path=_base_path(responder),
         upstream_ca=given["upstream_ca"],
         insecure_upstream=given["insecure_upstream"],
-        intervener=mock,
+        intervener=faults_from(given["faults"], mock) or mock,
     )
     if given["upstream"] is not None:
         refuse_loop(engine, listen)
@@ -180,7 +183,7 @@ def mock_command(run: str, *, db: Path, as_json: bool, **given: Any) -> None:  #
         engine_name=given["engine"],
         tell_all=as_json,
     )
-    banner = _banner(source, responder, matching, given)
+    banner = _banner(source, responder, matching, {**given, "intervener": engine.intervener})
     run_recording(options, _MockPrinter(options, as_json=as_json, banner=banner))
 
 
@@ -309,6 +312,7 @@ def _banner(
             click.echo(f"  {name:<10}{value}", err=True)
         if responder.skipped:
             notice("note", f"left out: {_skipped(responder)}")
+        say_faults(given["intervener"])
         click.echo(err=True)
 
     return tell
