@@ -128,7 +128,7 @@ class _Reading:
         dialect = replace(DEFAULT_DIALECT, **self._changes, texts=self._texts)
         credentials, unauthorized = self._access()
         seeds = tuple(self._seeds(dialect))
-        self._tell(f"{len(seeds)} resources were there when the recording began")
+        self._tell(f"resources that were there when the recording began: {len(seeds)}")
         return Inferred(dialect, ids, seeds, tuple(self._facts), credentials, unauthorized)
 
     def _tell(self, text: str, of: Seen | None = None) -> None:
@@ -403,7 +403,9 @@ class _Reading:
             whole = not one.operation.attributes and not one.operation.excluded_attributes
             for resource in _resources(one):
                 id_ = resource["id"]
-                if id_ in touched or (id_ in found and not (whole and len(resource) > len(found[id_].resource))):
+                better = whole and one.operation.kind in {"read", "list", "search"}
+                better = better and id_ in found and len(resource) > len(found[id_].resource)
+                if id_ in touched or (id_ in found and not better):
                     continue
                 if len(found) < _MOST_SEEDS or id_ in found:
                     created = _member(_member(resource, "meta"), "created")

@@ -51,7 +51,9 @@ class Stateful:
             self._seed(seed)
 
     def _seed(self, seed: Seed) -> None:
-        given = {key: value for key, value in seed.resource.items() if key not in {"id", "meta"}}
+        kinds = {kind.name: kind for kind in self.directory.dialect.resource_types}
+        given = {"schemas": [kinds[seed.type_name].schema.id]}  # projections have none
+        given |= {key: value for key, value in seed.resource.items() if key not in {"id", "meta"}}
         try:
             self.directory.seed(seed.type_name, given, resource_id=seed.id, created_at=_seconds(seed.created))
         except Refusal:
