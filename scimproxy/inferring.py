@@ -22,6 +22,7 @@ __all__ = ["Fact", "IdForm", "Inferred", "Seed", "infer"]
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-f]{8,64}", re.IGNORECASE)
+_DISCOVERED = frozenset({"ServiceProviderConfig", "ResourceType", "Schema"})
 _MOST_SEEDS = 20_000
 
 
@@ -115,6 +116,8 @@ class _Reading:
             self._media,
             self._config,
             self._statuses,
+            self._methods,
+            self._projections,
             self._locations,
             self._lists,
             self._filters,
@@ -198,6 +201,22 @@ class _Reading:
             versioned = isinstance(_member(_member(one.response.value, "meta"), "version"), str)
             self._set(f"meta.version: {'yes' if versioned else 'no'}", one, etags=versioned)
             break
+
+    def _methods(self) -> None:
+        """What is answered to a method that discovery does not have (RFC 7644 section 4)."""
+        for one in self._where(lambda it: it.operation.resource_type in _DISCOVERED and it.operation.kind == "other"):
+            if one.exchange.request.method not in {"GET", "HEAD", "OPTIONS"} and _status(one) in {404, 405, 501}:
+                self._set(f"writing to discovery is answered {_status(one)}", one, method_status=_status(one))
+                return
+
+    def _projections(self) -> None:
+        """Whether `schemas` is shown to those who ask for other attributes only."""
+        for one in self._where(lambda it: bool(it.operation.attributes) and "schemas" not in it.operation.attributes):
+            for resource in _resources(one):
+                shown = "schemas" in resource
+                word = "yes" if shown else "no"
+                self._set(f"schemas is shown with other attributes: {word}", one, projected_schemas=shown)
+                return
 
     def _locations(self) -> None:
         for one in self._all:

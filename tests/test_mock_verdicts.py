@@ -30,7 +30,7 @@ from scimproxy.mock_stateful import Source, Stateful
 from scimproxy.mocking import Mock
 from scimproxy.proxy.engine import ANYWHERE, EngineOptions
 from scimproxy.redact import redact
-from scimproxy.scim.schemas import USER
+from scimproxy.scim.schemas import GROUP, USER
 from scimproxy.store import Reader
 from scimproxy.suite.library import bundled
 from scimproxy.suite.results import SuiteResult
@@ -128,22 +128,32 @@ async def test_scim2_server_and_its_mock(scim2_server: Peer, tmp_path: Path) -> 
 
 
 async def look_around(url: str, token: str) -> list[Exchange]:
-    """What a client asks that reads the discovery first, and creates a user with a role that no schema names."""
-    origin = url[: url.index("/", 8)]
-    user = {"schemas": [USER.id], "userName": "looker", "roles": [{"value": "x", "type": "odd"}]}
+    """What a curious client asks: discovery, also with a method it does not have; a role that no schema names; a
+    part of a group."""
+    origin, base = url[: url.index("/", 8)], base_of(url)
     fields = Headers([("Host", origin.partition("//")[2]), ("Authorization", f"Bearer {token}")])
+    user = {"schemas": [USER.id], "userName": "looker", "roles": [{"value": "x", "type": "odd"}]}
+    found: list[Exchange] = []
     async with Client(timeout_s=30) as client:
-        paths = ("/ServiceProviderConfig", "/ResourceTypes", "/Schemas")
-        found = [await client.send(Request("GET", base_of(url) + one, headers=fields), origin) for one in paths]
-        sending = fields.with_added("Content-Type", "application/scim+json")
-        content = Content.of(json.dumps(user).encode())
-        made = await client.send(Request("POST", f"{base_of(url)}/Users", headers=sending, content=content), origin)
-        found.append(made)
-        assert made.response is not None
-        with contextlib.suppress(KeyError):
-            gone = f"{base_of(url)}/Users/{json.loads(made.response.content.data)['id']}"
-            await client.send(Request("DELETE", gone, headers=fields), origin)
-    return [redact(one)[0] for one in found]
+
+        async def ask(method: str, path: str, body: object = None) -> Any:
+            headers = fields if body is None else fields.with_added("Content-Type", "application/scim+json")
+            content = Content.of(b"" if body is None else json.dumps(body).encode())
+            made = await client.send(Request(method, f"{base}{path}", headers=headers, content=content), origin)
+            found.append(redact(made)[0])
+            assert made.response is not None
+            with contextlib.suppress(ValueError):
+                return json.loads(made.response.content.data)
+
+        for path in ("/ServiceProviderConfig", "/ResourceTypes", "/Schemas"):
+            await ask("GET", path)
+        await ask("POST", "/Schemas", {})
+        group = (await ask("POST", "/Groups", {"schemas": [GROUP.id], "displayName": "Looked at"}))["id"]
+        await ask("GET", f"/Groups/{group}?attributes=displayName")
+        await ask("DELETE", f"/Groups/{group}")
+        if "id" in (made := await ask("POST", "/Users", user)):
+            await ask("DELETE", f"/Users/{made['id']}")
+    return found
 
 
 def judged(url: str, token: str) -> Verdicts:

@@ -110,6 +110,10 @@ class Dialect:
     """DELETE removes (RFC 7644 section 3.6), or only sets `active` to false (soft delete)."""
     me: Literal["alias", "redirect", "unsupported"] = "alias"
     """What `/Me` does (RFC 7644 section 3.11): act as the user, 308 to it, or 501."""
+    method_status: int = 405
+    """Status of a method that an endpoint does not have: 405 (RFC 9110 section 15.5.6), or 404 on some servers."""
+    projected_schemas: bool = True
+    """Whether `schemas` is shown where a client asks for other attributes only (RFC 7643 section 7: it is)."""
     delete_status: int = 204
     """Status of a DELETE that succeeded: 204 (RFC 7644 section 3.6), or 200 without a body on some servers."""
     locations: Literal["absolute", "path", "relative", "none"] = "absolute"

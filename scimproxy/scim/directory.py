@@ -149,7 +149,7 @@ class Directory:
 
     def _not_allowed(self, call: Call, *allowed: str) -> Refusal:
         text = self.dialect.text("method", method=call.method, path=call.path)
-        return Refusal(405, text, headers=Headers([("Allow", ", ".join(allowed))]))
+        return Refusal(self.dialect.method_status, text, headers=Headers([("Allow", ", ".join(allowed))]))
 
     def _me(self, call: Call) -> Answer:
         record = self._records.get(call.user) if call.user is not None else None
@@ -213,7 +213,7 @@ class Directory:
         else:
             found = self._found([self._whole(record, call) for record in records], query, kinds)
             total, wanted = len(found), list(page(found, query, self.dialect))
-        shown = [query.projection.apply(one, self._kind_of(one)) for one in wanted]
+        shown = [self._projected(one, query.projection, self._kind_of(one)) for one in wanted]
         body: Json = {
             "schemas": [LIST_RESPONSE],
             "totalResults": total,
@@ -282,7 +282,13 @@ class Directory:
         return replace(answer, status=201, headers=Headers([("Location", location), *answer.headers]))
 
     def _shown(self, record: Record, call: Call, projection: Projection) -> Answer:
-        return Answer(200, self._etag(record), projection.apply(self._whole(record, call), record.kind))
+        return Answer(200, self._etag(record), self._projected(self._whole(record, call), projection, record.kind))
+
+    def _projected(self, whole: Json, projection: Projection, kind: ResourceType) -> Json:
+        shown = projection.apply(whole, kind)
+        if projection.attributes and not self.dialect.projected_schemas and "schemas" not in projection.attributes:
+            del shown["schemas"]
+        return shown
 
     def _etag(self, record: Record) -> Headers:
         return Headers([("ETag", record.version)] if self.dialect.etags else [])
