@@ -21,14 +21,16 @@ from scimproxy.app import Stop
 from scimproxy.client import Client
 from scimproxy.exchange import Content, Exchange, Headers, Request, Run
 from scimproxy.redact import redact
+from scimproxy.retrying import send_retrying
 from scimproxy.store import Store
 from scimproxy.store.suites import SuiteRows
 from scimproxy.suite.builtins import Builtins
 from scimproxy.suite.composing import DEFAULT_USER_AGENT
+from scimproxy.suite.effects import Began, Ended, Pause, Plan, RunScript, ScriptDone, Send
 from scimproxy.suite.masking import masked, secrets_of
 from scimproxy.suite.model import Environment, Suite, all_steps
 from scimproxy.suite.results import SuiteResult
-from scimproxy.suite.runner import Began, Ended, Pause, Plan, Runner, RunScript, ScriptDone, Send
+from scimproxy.suite.runner import Runner
 from scimproxy.suite.script import Kind, ScriptCall, ScriptEngine
 
 __all__ = [
@@ -115,6 +117,8 @@ class SuiteOptions:
     ca: Path | None = None
     others: tuple[Suite, ...] = ()
     keep_secrets: bool = False
+    retries: int = 0
+    """How often a request is sent again that met a busy or broken server (`retrying`); Runscope never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +241,8 @@ class _SuiteRun:
                     return result
                 match effect:
                     case Send():
-                        answer = await self._unless(stopping, client.send(effect.request, effect.origin))
+                        sending = send_retrying(client, effect.request, effect.origin, retries=self._options.retries)
+                        answer = await self._unless(stopping, sending)
                     case Pause():
                         answer = await self._unless(
                             stopping, asyncio.sleep(effect.seconds * self._options.pause_scale)

@@ -1,21 +1,19 @@
 """The bundled spec suite as a part of `scimproxy demo`: run through the recorder, told in short.
 
-One rule: it lives in a thread with an event loop of its own, so that Ctrl-C stays the recorder's.
+One rule: what a person reads of it is what did not pass.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from scimproxy.suite_beside import SuiteBeside
+
 if TYPE_CHECKING:
-    from scimproxy.app import Stop
     from scimproxy.suite.results import SuiteResult
     from scimproxy.suite_run import News, SuiteOptions
 
@@ -26,52 +24,16 @@ _MOST_STEPS = 5
 _LONGEST_S = 10.0
 
 
-class DemoSuite:
+class DemoSuite(SuiteBeside):
     """One run of the suite against `url`; `moved` is called in its thread when a step has ended."""
 
     def __init__(self, db: Path, url: str, token: str, moved: Callable[[], None] = lambda: None) -> None:
-        self.options = _options(db, url, token)
+        super().__init__(_options(db, url, token), "demo")
         self._moved = moved
-        self._wish: tuple[asyncio.AbstractEventLoop, Stop] | None = None
-        self._lock = threading.Lock()
-        self._stopped = False
 
-    async def run(self) -> SuiteResult:
-        """Run it to its end; when the task is cancelled, the suite is stopped, and keeps what it had.
-
-        Raises:
-            ScimproxyError: the scripts cannot be run here, or the database cannot be used.
-        """
-        running = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(self._whole())))
-        try:
-            return await asyncio.shield(running)
-        finally:
-            self._end()
-            await asyncio.gather(running, return_exceptions=True)
-
-    def _end(self) -> None:
-        with self._lock:
-            self._stopped = True
-            if self._wish is not None:
-                loop, stop = self._wish
-                with contextlib.suppress(RuntimeError):  # its loop is closed: it has ended
-                    loop.call_soon_threadsafe(stop, "the demo was stopped")
-
-    async def _whole(self) -> SuiteResult:
-        from scimproxy.app import Stop
-        from scimproxy.suite.script import ScriptEngine
-        from scimproxy.suite_run import Sandbox, run_suite
-
-        stop = Stop()
-        with self._lock:
-            self._wish = (asyncio.get_running_loop(), stop)
-            if self._stopped:
-                stop("the demo was stopped")
-        with ScriptEngine() as engine:
-            return await run_suite(self.options, Sandbox(engine), self._tell, stop)
-
-    def _tell(self, news: News) -> None:
-        from scimproxy.suite.runner import Ended
+    def tell(self, news: News) -> None:
+        """Tell that a step has ended."""
+        from scimproxy.suite.effects import Ended
 
         if isinstance(news, Ended) and "." not in news.result.number and news.result.number != "0":
             self._moved()
