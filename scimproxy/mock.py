@@ -148,6 +148,8 @@ class Responder:
         self._matching = matching or parse_matching()
         self._repeat = repeat
         self._every: tuple[Matcher, ...] = (*self._matching.required, *self._matching.preferred)
+        own = [one.name[7:] for one in self._every if one.name.startswith("header:")]
+        self._cared = ("authorization", "host", "content-type", "content-encoding", *own)
         self.table = Table()
         self._records: list[_Record] = []
         self._served: list[int] = []
@@ -232,20 +234,18 @@ class Responder:
             group = self._groups.get(key)
             if group is None:
                 continue
-            number = self._choose(group, slots, reading=fits and request.method == "GET")
+            alike = key[0] == "exact"  # every word is the same: nothing is to be weighed, nothing to be bound
+            number = self._choose(group, () if alike else slots, reading=fits and request.method == "GET")
             if number is not None:
-                return self._hit(number, asked, slots, scheme)
+                return self._hit(number, asked, () if alike else slots, scheme)
             if not fits:
                 spent += group.numbers[-_NEAREST:]
                 break  # each was given once: nothing less like it answers
         return self._miss(asked.of, spent)
 
     def _read(self, request: Request) -> _Asked:
-        cared = [
-            request.headers.get_all(name) for name in ("authorization", "host", "content-type", "content-encoding")
-        ]
-        cared += [request.headers.get_all(one.name[7:]) for one in self._every if one.name.startswith("header:")]
-        key = (request.method, request.target, request.content.data, *cared)
+        given = request.headers.by_name
+        key = (request.method, request.target, request.content.data, *[given.get(name) for name in self._cared])
         found = self._remembered.get(key)
         if found is not None and found.generation == self.table.generation:
             return found
@@ -273,17 +273,21 @@ class Responder:
         while group.next < len(numbers) and served[numbers[group.next]]:
             group.next += 1
         fresh = [one for one in numbers[group.next : group.next + _LOOKED_AT] if not served[one]]
-        found = self._best(fresh, slots, reading=reading)
+        found = self._best(fresh, slots, reading=reading) if fresh else None
         if found is not None or self._repeat == "sequence":
             return found
-        last = numbers[: group.next][-_LOOKED_AT:]
+        given = numbers[: group.next] if not slots else numbers[: group.next][-_LOOKED_AT:]
+        if not given:
+            return None
         if self._repeat == "last":
-            return self._best(last[::-1], slots, reading=reading)
-        found = self._best(last[group.again % len(last) :] + last[: group.again % len(last)], slots, reading=reading)
+            return self._best(given[::-1], slots, reading=reading)
+        at = group.again % len(given)
         group.again += 1
-        return found
+        return self._best(given[at:] + given[:at], slots, reading=reading)
 
     def _best(self, numbers: Sequence[int], slots: tuple[Slot, ...], *, reading: bool) -> int | None:
+        if not slots:
+            return numbers[0]
         best, least = None, 1 << 30
         for number in numbers:
             grade = self._grade(number, slots, reading=reading)
@@ -318,7 +322,7 @@ class Responder:
         self._served[number] += 1
         bound = [
             self.table.bind(mine, theirs)
-            for mine, theirs in self._pairs(number, slots)
+            for mine, theirs in (self._pairs(number, slots) if slots else ())
             if mine.word != theirs.word and (mine.role != AUTH or (mine.word and theirs.word))
         ]
         now = address_of(asked.of, scheme)

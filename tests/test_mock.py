@@ -250,6 +250,21 @@ def test_repeated(repeat: Repeat, wanted: list[int]) -> None:
         assert "has been given once" in last.detail
 
 
+@pytest.mark.parametrize("repeat", ["last", "cycle", "sequence"])
+def test_nothing_of_a_kind_fits(repeat: Repeat) -> None:
+    """An id that we gave is itself, whatever the policy; so nothing here answers."""
+    responder = Responder(
+        recorded(read("1", {"id": "1"}), exchange("PUT", f"{BASE}/Users/2", answer={"id": "2"})), repeat=repeat
+    )
+    assert isinstance(responder.answer(request("PUT", f"{BASE}/Users/1")), Miss)
+
+
+def test_a_long_row_of_answers_begins_anew() -> None:
+    responder = Responder(recorded(*(read("1", {"n": at}) for at in range(100))), repeat="cycle")
+    found = [hit(responder, "GET", f"{BASE}/Users/1").exchange.id for _ in range(250)]
+    assert found == [1 + at % 100 for at in range(250)]
+
+
 # --- strict, loose, chosen
 
 
