@@ -50,6 +50,8 @@ class RecordOptions:
     db: Path
     name: str | None = None
     kind: RunKind = "record"
+    source_run_id: int | None = None
+    """The run that this one comes of: the recording that is mocked."""
     engine_name: Literal["auto", "native", "mitmproxy"] = "auto"
     public_url: str | None = None
     exposure: ExposureOptions | None = None
@@ -182,6 +184,7 @@ class _Recording:
                 target=str(options.engine.target) if served else None,
                 public_url=options.public_url,
                 version=__version__,
+                source_run_id=options.source_run_id,
             )
         )
         assert run.id is not None

@@ -37,8 +37,10 @@ def run(*args: str, timeout: float = 60, **more: str) -> subprocess.CompletedPro
 class Up:
     """A recording with `--json`; its events are read one by one."""
 
+    verb = "up"
+
     def __init__(self, target: str, db: Path, *args: str) -> None:
-        given = ["up", target, "--port", "0", "--db", str(db), "--json", *args]
+        given = [self.verb, target, "--port", "0", "--db", str(db), "--json", *args]
         self.process = subprocess.Popen(
             command(*given), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
         )
@@ -102,3 +104,9 @@ class Up:
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
+
+
+class Mocking(Up):
+    """A mock of a run, told like a recording."""
+
+    verb = "mock"

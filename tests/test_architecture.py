@@ -80,6 +80,15 @@ PURE_ROOMS = (
     "replay",
     "replay_order",
     "request_text",
+    "mock",
+    "mock_answers",
+    "mock_matching",
+    "mock_table",
+    "mock_words",
+    "inferring",
+    "inferring_schemas",
+    "mock_stateful",
+    "mocking",
 )
 
 TABLE: dict[str, Row] = {
@@ -146,6 +155,29 @@ TABLE: dict[str, Row] = {
     ),
     "scimproxy.replay_order": Row(ours=("bodies", "errors", "scim", "spots"), pure=True),
     "scimproxy.request_text": Row(ours=("errors", "exchange"), pure=True),
+    "scimproxy.mock_words": Row(ours=("bind", "bodies", "diff", "errors", "exchange", "scim"), pure=True),
+    "scimproxy.mock_table": Row(ours=("bind", "mock_words"), pure=True),
+    "scimproxy.mock_matching": Row(ours=("bind", "bodies", "diff", "errors", "mock_words"), pure=True),
+    "scimproxy.mock_answers": Row(ours=("bind", "bodies", "exchange", "mock_table", "mock_words"), pure=True),
+    "scimproxy.mock": Row(
+        ours=(
+            "bind",
+            "bodies",
+            "exchange",
+            "mock_answers",
+            "mock_matching",
+            "mock_table",
+            "mock_words",
+            "redact",
+        ),
+        pure=True,
+    ),
+    "scimproxy.inferring_schemas": Row(ours=("bodies", "scim"), pure=True),
+    "scimproxy.inferring": Row(ours=("bodies", "inferring_schemas", "scim"), pure=True),
+    "scimproxy.mock_stateful": Row(ours=("exchange", "inferring", "mock", "mock_words", "redact", "scim"), pure=True),
+    "scimproxy.mocking": Row(
+        ours=("exchange", "mock", "mock_answers", "mock_stateful", "proxy.intervention"), pure=True
+    ),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
     "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),

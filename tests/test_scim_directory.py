@@ -695,3 +695,47 @@ def test_whatever_is_sent_gets_an_answer_and_leaves_sound_resources(calls: list[
         assert {member["value"] for member in group.resource.get("members", [])} <= alive
     for one in api.json("GET", "/")["Resources"]:
         assert one["schemas"] and one["id"] in alive and one["meta"]["location"]
+
+
+# -- what servers of a dialect do otherwise (inferring.py finds it in recordings) ---------------------------------
+
+
+def test_a_dialect_of_statuses_and_places() -> None:
+    api = Api(locations="path", location_header=False, delete_status=200, method_status=404, etags=False)
+    made = api("POST", "/Users", {"schemas": [USER], "userName": "a"})
+    assert made.body is not None
+    assert (made.headers.get("Location"), made.body["meta"]["location"]) == (None, "/scim/v2/Users/id1")
+    assert api("DELETE", "/Users/id1").status == 200
+    assert [api("POST", path, {}).status for path in ("/Schemas", "/Users/x")] == [404, 404]
+
+
+def test_a_dialect_of_errors() -> None:
+    api = Api(error_without=frozenset({"schemas", "status"}), texts={"filter": "no ({problem})"})
+    answer = api("GET", "/Users?filter=userName+eq")
+    assert answer.body is not None
+    assert set(answer.body) == {"scimType", "detail"} and answer.body["detail"].startswith("no (")
+
+
+@pytest.mark.parametrize(("what", "names"), [("ignore", ["a"]), ("nothing", [])])
+def test_a_dialect_of_bad_filters(what: str, names: list[str]) -> None:
+    api = Api(bad_filters=what)
+    api.add_user("a")
+    assert api.names("/Users?filter=userName+eq") == names
+
+
+def test_a_dialect_of_pages_and_projections() -> None:
+    api = Api(items_per_page="asked", page_size=20, projected_schemas=False)
+    api.add_user("a")
+    assert api.json("GET", "/Users")["itemsPerPage"] == 20
+    assert api.json("GET", "/Users/id1?attributes=userName").keys() == {"id", "userName"}
+    assert api.json("GET", "/Users?attributes=schemas")["Resources"][0].keys() == {"schemas", "id"}
+    assert "schemas" in api.json("GET", "/Users/id1")
+
+
+def test_a_dialect_of_members() -> None:
+    api = Api(member_attributes=frozenset({"value"}), forget_members=False, dangling_members="keep")
+    user = api.add_user("a")
+    group = api.add_group("g", user)
+    assert api.json("GET", f"/Groups/{group}")["members"] == [{"value": user}]
+    api("DELETE", f"/Users/{user}")
+    assert api.json("GET", f"/Groups/{group}")["members"] == [{"value": user}]

@@ -21,6 +21,7 @@ COMMANDS = (
     Entry("demo", "demo", "See it work: a SCIM server, the recorder and a client in one."),
     Entry("ca", "ca", "Show the certificate that clients of `up --mode forward` must trust."),
     Entry("run", "run", "Run a Runscope suite against a SCIM server."),
+    Entry("mock", "mock", "Answer from a recording, as the recorded server did."),
     Entry("drill", "drill", "Let named things go wrong, and see who comes through."),
     Entry("suites", "results", "List the bundled suites."),
     Entry("results", "results", "Show how a suite's run came out."),

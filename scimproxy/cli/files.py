@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from scimproxy.query import Query
     from scimproxy.store import Reader, Store
 
-__all__ = ["export_command", "fitting", "import_command"]
+__all__ = ["export_command", "fitting", "import_command", "import_file"]
+
+LARGEST = 100 << 20
+"""Bytes of a file to import; it is taken apart in memory."""
 
 
 @click.command("export")
@@ -127,7 +130,7 @@ def _write(path: Path, pieces: Iterable[bytes]) -> None:
 @db_option
 @click.option("--name", help="Name of the run.  [default: that of the file]")
 @click.option("--keep-secrets", is_flag=True, help="Store tokens and passwords as they are in the file. Careful.")
-@click.option("--max-size", type=SIZE, default="100M", show_default=True, help="Refuse a bigger file.")
+@click.option("--max-size", type=SIZE, default=LARGEST, show_default="100M", help="Refuse a bigger file.")
 @json_option("the run")
 def import_command(
     file: Path | None,
@@ -152,20 +155,53 @@ def import_command(
     """  # noqa: D301 - \b is click's mark: keep these lines
     from scimproxy.cli.lines import run_json
     from scimproxy.cli.terminal import echo_json, plural, safe
-    from scimproxy.imports import read
-    from scimproxy.store import Store
 
     if (file is None) == (agent is None):
         raise UsageError(
             "one of FILE and --ngrok is needed", hint="scimproxy import run.har, or scimproxy import --ngrok"
         )
-    if agent is not None:
+    if agent is None:
+        assert file is not None
+        run = import_file(file, db, form=form, name=name, keep_secrets=keep_secrets, max_size=max_size)
+    else:
         if form not in {None, "ngrok"}:
             raise UsageError(f"--ngrok reads ngrok's format, not {form}", hint="leave --format out")
-        data, source, form = _captured(agent, max_size), "ngrok", "ngrok"
+        data = _captured(agent, max_size)
+        run = _import(data, "ngrok", db, form="ngrok", name=name, keep_secrets=keep_secrets, max_size=max_size)
+    if as_json:
+        echo_json(run_json(run))
     else:
-        assert file is not None
-        data, source = _read(file, max_size), str(file)
+        click.echo(f"Imported {plural(run.exchange_count or 0, 'exchange')} as run {run.id} ({run.name}).", err=True)
+        if run.engine == "mitmproxy" and run.note:
+            click.echo(f"Note: {safe(run.note)}.", err=True)
+
+
+def import_file(
+    file: Path,
+    db: Path,
+    *,
+    form: str | None = None,
+    name: str | None = None,
+    keep_secrets: bool = False,
+    max_size: int = LARGEST,
+) -> Run:
+    """Store a file as a new run; its format is told by its content where `form` does not say it.
+
+    Raises:
+        FormatError: it is in no format that can be read, or too big; nothing is stored then.
+        UsageError: it cannot be read.
+        StoreError: the database cannot be used.
+    """
+    data, name = _read(file, max_size), name or file.stem
+    return _import(data, str(file), db, form=form, name=name, keep_secrets=keep_secrets, max_size=max_size)
+
+
+def _import(
+    data: bytes, source: str, db: Path, *, form: str | None, name: str | None, keep_secrets: bool, max_size: int
+) -> Run:
+    from scimproxy.imports import read
+    from scimproxy.store import Store
+
     try:
         form, run, exchanges = read(data, form, limit=max_size)
     except FormatError as exc:
@@ -174,15 +210,10 @@ def import_command(
         from scimproxy.redact import redact
 
         exchanges = [redact(exchange)[0] for exchange in exchanges]
-    run = replace(run, kind="import", name=name or (run.name if file is None else file.stem))
+    run = replace(run, kind="import", name=name or run.name)
     with Store.open(db) as store:
         run = _store(store, run, exchanges)
-    if as_json:
-        echo_json(run_json(replace(run, exchange_count=len(exchanges))))
-    else:
-        click.echo(f"Imported {plural(len(exchanges), 'exchange')} as run {run.id} ({run.name}).", err=True)
-        if form == "mitmproxy" and run.note:
-            click.echo(f"Note: {safe(run.note)}.", err=True)
+    return replace(run, exchange_count=len(exchanges))
 
 
 def _captured(url: str, limit: int) -> bytes:

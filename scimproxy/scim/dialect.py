@@ -76,6 +76,7 @@ TEXTS: Mapping[str, str] = {
     "not_found": "Resource {id} not found",
     "no_endpoint": "There is no endpoint {path}",
     "method": "{method} is not allowed on {path}",
+    "filter": "The filter is wrong at position {position}: {problem}",
     "unique": "{attribute} {value} is already in use",
     "required": "{attribute} is required",
     "type": "{attribute} must be {type}, not {given}",
@@ -109,12 +110,27 @@ class Dialect:
     """DELETE removes (RFC 7644 section 3.6), or only sets `active` to false (soft delete)."""
     me: Literal["alias", "redirect", "unsupported"] = "alias"
     """What `/Me` does (RFC 7644 section 3.11): act as the user, 308 to it, or 501."""
-    locations: Literal["absolute", "relative", "none"] = "absolute"
+    method_status: int = 405
+    """Status of a method that an endpoint does not have: 405 (RFC 9110 section 15.5.6), or 404 on some servers."""
+    projected_schemas: bool = True
+    """Whether `schemas` is shown where a client asks for other attributes only (RFC 7643 section 7: it is)."""
+    delete_status: int = 204
+    """Status of a DELETE that succeeded: 204 (RFC 7644 section 3.6), or 200 without a body on some servers."""
+    locations: Literal["absolute", "path", "relative", "none"] = "absolute"
+    """How resources are located: by URL, by path, by path below the base path, or not at all."""
+    location_header: bool = True
+    """Whether a created resource is located in a header too (RFC 7644 section 3.3)."""
     error_status: Literal["string", "integer"] = "string"
+    error_without: frozenset[str] = frozenset()
+    """Members that this server's errors do not have: of schemas, scimType, detail and status."""
     empty_resources: Literal["array", "null", "absent"] = "array"
     """What `Resources` is in a list without any."""
     empty_filter_status: int = 200
     """Status of a filter without a match: 200 (RFC 7644 section 3.4.2), or 404 on some servers."""
+    bad_filters: Literal["refuse", "ignore", "nothing"] = "refuse"
+    """A filter that does not parse is refused (400), ignored, or finds nothing."""
+    items_per_page: Literal["shown", "asked"] = "shown"
+    """What `itemsPerPage` counts: the resources on the page, or those it could hold."""
     unknown_attributes: Literal["drop", "refuse", "keep"] = "drop"
     string_booleans: Literal["read", "refuse"] = "read"
     """Whether "True" and "False" in text are read as booleans, as Entra ID sends them."""
@@ -122,6 +138,10 @@ class Dialect:
     """Whether values outside `canonicalValues` are refused (RFC 7643 section 7 leaves it to the server)."""
     dangling_members: Literal["refuse", "keep"] = "refuse"
     """What happens to a group member that does not exist."""
+    forget_members: bool = True
+    """Whether groups forget a member that is deleted."""
+    member_attributes: frozenset[str] = frozenset({"value", "$ref", "type", "display"})
+    """What a group shows of a member."""
     unique: bool = True
     """Whether what the schema calls unique is (RFC 7643 section 2.2: `uniqueness`)."""
     user_name_case_exact: bool = False

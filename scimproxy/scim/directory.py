@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from scimproxy.exchange import Headers
 from scimproxy.scim.bulk import run_bulk
@@ -31,7 +31,7 @@ from scimproxy.scim.dialect import (
 )
 from scimproxy.scim.discovery import ENDPOINTS, discover
 from scimproxy.scim.filters import FilterSyntaxError, check_filter, matches, parse_filter
-from scimproxy.scim.listing import Projection, Query, order, page
+from scimproxy.scim.listing import Projection, Query, order, page, page_size
 from scimproxy.scim.members import Members, settled
 from scimproxy.scim.patch import PatchError, apply_patch
 from scimproxy.scim.schemas import Registry
@@ -119,7 +119,8 @@ class Directory:
             body["scimType"] = refusal.scim_type
         body["detail"] = refusal.detail
         body["status"] = refusal.status if self.dialect.error_status == "integer" else str(refusal.status)
-        return self._typed(Answer(refusal.status, refusal.headers, body))
+        shown = {name: value for name, value in body.items() if name not in self.dialect.error_without}
+        return self._typed(Answer(refusal.status, refusal.headers, shown))
 
     def _typed(self, answer: Answer) -> Answer:
         if answer.body is None:
@@ -148,7 +149,7 @@ class Directory:
 
     def _not_allowed(self, call: Call, *allowed: str) -> Refusal:
         text = self.dialect.text("method", method=call.method, path=call.path)
-        return Refusal(405, text, headers=Headers([("Allow", ", ".join(allowed))]))
+        return Refusal(self.dialect.method_status, text, headers=Headers([("Allow", ", ".join(allowed))]))
 
     def _me(self, call: Call) -> Answer:
         record = self._records.get(call.user) if call.user is not None else None
@@ -212,12 +213,12 @@ class Directory:
         else:
             found = self._found([self._whole(record, call) for record in records], query, kinds)
             total, wanted = len(found), list(page(found, query, self.dialect))
-        shown = [query.projection.apply(one, self._kind_of(one)) for one in wanted]
+        shown = [self._projected(one, query.projection, self._kind_of(one)) for one in wanted]
         body: Json = {
             "schemas": [LIST_RESPONSE],
             "totalResults": total,
             "startIndex": query.start_index,
-            "itemsPerPage": len(shown),
+            "itemsPerPage": len(shown) if self.dialect.items_per_page == "shown" else page_size(query, self.dialect),
         }
         if shown or self.dialect.empty_resources == "array":
             body["Resources"] = shown
@@ -241,9 +242,10 @@ class Directory:
             wanted = parse_filter(text)
             check_filter(wanted, self._registry)
         except FilterSyntaxError as exc:
-            raise Refusal(
-                400, f"The filter is wrong at position {exc.position + 1}: {exc}", "invalidFilter"
-            ) from None
+            if self.dialect.bad_filters != "refuse":
+                return found if self.dialect.bad_filters == "ignore" else []
+            text = self.dialect.text("filter", position=exc.position + 1, problem=exc)
+            raise Refusal(400, text, "invalidFilter") from None
         hidden = _never_returned(kinds)
         shown = [{key: value for key, value in one.items() if key not in hidden} for one in found]
         return [one for one, seen in zip(found, shown, strict=True) if matches(wanted, seen, self._registry)]
@@ -261,7 +263,7 @@ class Directory:
             return Answer(304, Headers([("ETag", record.version)]))
         if call.method == "DELETE":
             self._delete(record)
-            return Answer(204)
+            return Answer(self.dialect.delete_status)
         if call.method == "PUT":
             record = self._replace(record, self._message(call))
         elif call.method == "PATCH":
@@ -274,11 +276,19 @@ class Directory:
         projection = _projection(call)
         record = self._create(kind, self._message(call), new_id or self._fresh_id())
         answer = self._shown(record, call, projection)
+        if not self.dialect.location_header:
+            return replace(answer, status=201)
         location = self._location(call, record)
         return replace(answer, status=201, headers=Headers([("Location", location), *answer.headers]))
 
     def _shown(self, record: Record, call: Call, projection: Projection) -> Answer:
-        return Answer(200, self._etag(record), projection.apply(self._whole(record, call), record.kind))
+        return Answer(200, self._etag(record), self._projected(self._whole(record, call), projection, record.kind))
+
+    def _projected(self, whole: Json, projection: Projection, kind: ResourceType) -> Json:
+        shown = projection.apply(whole, kind)
+        if projection.attributes and not self.dialect.projected_schemas and "schemas" not in projection.attributes:
+            del shown["schemas"]
+        return shown
 
     def _etag(self, record: Record) -> Headers:
         return Headers([("ETag", record.version)] if self.dialect.etags else [])
@@ -405,7 +415,7 @@ class Directory:
 
     def _forget_member(self, gone: str) -> None:
         """Take a resource that is no more out of every group."""
-        for group_id in self._members.direct(gone):
+        for group_id in self._members.direct(gone) if self.dialect.forget_members else ():
             group = self._records[group_id]
             left = [member for member in group.resource["members"] if member["value"] != gone]
             resource = {**group.resource, "members": left}
@@ -418,11 +428,12 @@ class Directory:
     # -- groups and their members ---------------------------------------------------------------------------
 
     def _shown_member(self, member: Json, call: Call) -> Json:
-        found = self._records.get(member["value"])
+        found, wanted = self._records.get(member["value"]), self.dialect.member_attributes
         if found is None:
             return member
         shown = {"value": found.id, "$ref": self._location(call, found), "type": found.kind.name}
-        return {**shown, "display": member.get("display") or _display(found)}
+        shown["display"] = member.get("display") or _display(found)
+        return {name: value for name, value in shown.items() if name in wanted or name in member}
 
     def _groups_of(self, record: Record, call: Call) -> list[Json]:
         direct = set(self._members.direct(record.id))
@@ -458,13 +469,15 @@ class Directory:
         return whole
 
     def _location(self, call: Call, record: Record) -> str:
-        path = f"{record.kind.endpoint}/{quote(record.id, safe='')}"
-        return path if self.dialect.locations == "relative" else call.base_url + path
+        return self._url(call, f"{record.kind.endpoint}/{quote(record.id, safe='')}")
 
     def _located(self, call: Call, path: str) -> dict[str, str]:
-        if self.dialect.locations == "none":
-            return {}
-        return {"location": path if self.dialect.locations == "relative" else call.base_url + path}
+        return {} if self.dialect.locations == "none" else {"location": self._url(call, path)}
+
+    def _url(self, call: Call, path: str) -> str:
+        if self.dialect.locations == "path":
+            return urlsplit(call.base_url).path + path
+        return path if self.dialect.locations == "relative" else call.base_url + path
 
 
 def _registry(dialect: Dialect) -> Registry:

@@ -22,11 +22,11 @@ def discover(call: Call, segments: tuple[str, ...], dialect: Dialect, locate: Lo
     """Answer a call of a discovery endpoint.
 
     Raises:
-        Refusal: 405 on a write, 403 on a filter (RFC 7644 section 4), 404 on an unknown id.
+        Refusal: the dialect's 405 on a write, 403 on a filter (RFC 7644 section 4), 404 on an unknown id.
     """
     if call.method not in {"GET", "HEAD"}:
         text = dialect.text("method", method=call.method, path=call.path)
-        raise Refusal(405, text, headers=Headers([("Allow", "GET, HEAD")]))
+        raise Refusal(dialect.method_status, text, headers=Headers([("Allow", "GET, HEAD")]))
     if "filter" in call.parameters():
         raise Refusal(403, f"Filters are not allowed on {call.path}")
     name, rest = segments[0].lower(), segments[1:]

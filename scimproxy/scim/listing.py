@@ -15,7 +15,7 @@ from scimproxy.scim.conform import find
 from scimproxy.scim.dialect import SEARCH_REQUEST, Dialect, Json, Refusal, ResourceType, Value
 from scimproxy.scim.schemas import COMMON, Attribute
 
-__all__ = ["Projection", "Query", "attribute_at", "order", "page"]
+__all__ = ["Projection", "Query", "attribute_at", "order", "page", "page_size"]
 
 _MAX_INT = 2**31 - 1
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
@@ -188,9 +188,13 @@ def _descending(value: str | None) -> bool:
 
 def page[T](found: Sequence[T], query: Query, dialect: Dialect) -> Sequence[T]:
     """Return the page that was asked for: `startIndex` is 1-based, below 1 it is 1; a negative `count` is 0."""
-    count = dialect.page_size if query.count is None else max(0, query.count)
     first = query.start_index - 1
-    return found[first : first + min(count, dialect.max_page)]
+    return found[first : first + page_size(query, dialect)]
+
+
+def page_size(query: Query, dialect: Dialect) -> int:
+    """Return how many resources the page could hold."""
+    return min(dialect.page_size if query.count is None else max(0, query.count), dialect.max_page)
 
 
 def attribute_at(text: str, kinds: Iterable[ResourceType]) -> tuple[Attribute | None, tuple[str, ...]]:
