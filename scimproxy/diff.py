@@ -9,18 +9,19 @@ Flow: two `Seen` -> `differences` -> Difference, judged by judging.py. Pointers 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_plus
 
-from scimproxy.bind import EXTERNAL, Bindings, place_of, role_of, type_of
+from scimproxy.bind import EXTERNAL, Bindings, Role, place_of, role_at, role_of, type_of
 from scimproxy.bodies import NOTHING, Body, Seen
 from scimproxy.elements import paired_elements
 from scimproxy.exchange import SECRET_HEADERS, Exchange, Headers
 from scimproxy.judging import Change, Verdict, judge
 
-__all__ = ["MOST", "Difference", "differences", "operations"]
+__all__ = ["MOST", "Agreed", "Difference", "differences", "operations"]
 
 MOST = 200
 """Differences told of one pair of exchanges; the last one says that there are more."""
@@ -69,8 +70,13 @@ _HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d
 _RANDOM = re.compile(r"(?=.*\d)[A-Za-z0-9]{6,}|[0-9a-fA-F]{8}", re.ASCII)
 _WORDS = re.compile(r"[^\W_]+")
 _CUT = 2_000
+_LOCATED = frozenset({"location", "content-location"})
+_PLAIN = frozenset({"text", "name", "detail"})
+"""Roles in which equal texts are the same, whatever is bound."""
 
 type Names = tuple[str, ...]
+type Agreed = set[Hashable]
+"""Pairs of bodies that say the same, and in which surroundings. What is bound stays so: they always will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +95,12 @@ class Difference:
     names: Names = ()
 
 
-def differences(a: Seen, b: Seen, bindings: Bindings) -> list[Difference]:
-    """Return what differs from a to b; `bindings` learns from them, so ask in the order of the runs."""
-    return list(_Walk(a, b, bindings).run())
+def differences(a: Seen, b: Seen, bindings: Bindings, agreed: Agreed | None = None) -> list[Difference]:
+    """Return what differs from a to b; `bindings` learns from them, so ask in the order of the runs.
+
+    `agreed` remembers which bodies were found to say the same, for as long as those and `bindings` live.
+    """
+    return list(_Walk(a, b, bindings, set() if agreed is None else agreed).run())
 
 
 def operations(found: list[Difference]) -> list[dict[str, Any]]:
@@ -111,7 +120,9 @@ def operations(found: list[Difference]) -> list[dict[str, Any]]:
 class _Walk:
     """One comparison while it goes on."""
 
-    def __init__(self, a: Seen, b: Seen, bindings: Bindings) -> None:
+    def __init__(self, a: Seen, b: Seen, bindings: Bindings, agreed: Agreed) -> None:
+        self._agreed = agreed
+        self._around = (_around(a), _around(b))
         self._a = a
         self._b = b
         self._bindings = bindings
@@ -205,20 +216,21 @@ class _Walk:
                 yield self._made("form", names, pointer, one, two)
 
     def _headers(self, side: str, a: Headers, b: Headers) -> Iterator[Difference]:
-        for name in sorted({*a.by_name, *b.by_name}):
-            if name in _MOVING or name.startswith(_MOVING_STARTS):
+        left, right = a.by_name, b.by_name
+        for name in sorted({*left, *right}):
+            one, two = left.get(name), right.get(name)
+            if (one == two and name not in _LOCATED) or _moves(name):
                 continue
             names, pointer = (side, "headers", name), f"/{side}/headers/{_escaped(name)}"
-            one, two = a.by_name.get(name), b.by_name.get(name)
             if one is None or two is None:
                 yield self._made("added" if one is None else "missing", names, pointer, _joined(one), _joined(two))
-            elif one != two and name not in SECRET_HEADERS:
+            elif name not in SECRET_HEADERS:
                 change = self._header(name, ", ".join(one), ", ".join(two))
                 if change is not None:
                     yield self._made(change, names, pointer, _joined(one), _joined(two))
 
     def _header(self, name: str, a: str, b: str) -> Change | None:
-        if name in {"location", "content-location"}:
+        if name in _LOCATED:
             return self._located(a, b)
         if name == "content-type":
             left, right = _media(a), _media(b)
@@ -230,7 +242,7 @@ class _Walk:
     def _body(self, side: str, a: Body, b: Body) -> Iterator[Difference]:
         names, pointer = (side, "body"), f"/{side}/body"
         if a.form == "json" and b.form == "json":
-            yield from self._value(a.value, b.value, names, pointer)
+            yield from self._json(side, a.value, b.value)
         elif "none" in {a.form, b.form}:
             if a.form != b.form:
                 yield self._made("added" if a.form == "none" else "missing", names, pointer, _told(a), _told(b))
@@ -244,6 +256,17 @@ class _Walk:
 
     # --- values
 
+    def _json(self, side: str, a: Any, b: Any) -> Iterator[Difference]:  # noqa: ANN401 - JSON
+        pair = (side, id(a), id(b), self._around)
+        if pair in self._agreed:
+            return
+        same = True
+        for one in self._value(a, b, (side, "body"), f"/{side}/body"):
+            same = False
+            yield one
+        if same and isinstance(a, dict | list) and isinstance(b, dict | list):
+            self._agreed.add(pair)
+
     def _value(self, a: Any, b: Any, names: Names, pointer: str) -> Iterator[Difference]:  # noqa: ANN401 - JSON
         if isinstance(a, dict) and isinstance(b, dict):
             yield from self._object(a, b, names, pointer)
@@ -252,7 +275,8 @@ class _Walk:
         elif _type(a) != _type(b):
             yield self._made(_between(a, b), names, pointer, a, b)
         elif isinstance(a, str):
-            change = self._text(a, b, names)
+            parent = names[-2] if len(names) > 3 else ""
+            change = self._text(a, b, role_of(names[2:]), parent)
             if change is not None:
                 yield self._made(change, names, pointer, a, b)
         elif a != b:
@@ -260,10 +284,18 @@ class _Walk:
 
     def _object(self, a: dict[str, Any], b: dict[str, Any], names: Names, pointer: str) -> Iterator[Difference]:
         if a.keys() == b.keys():
+            parent = names[-1] if len(names) > 2 else ""
             for name, value in a.items():
-                if not _plainly_same(value, b[name]):
-                    inner = _target(a, b) if names[-1] == "operations" and name == "value" else (name.lower(),)
-                    yield from self._value(value, b[name], (*names, *inner), f"{pointer}/{_escaped(name)}")
+                other = b[name]
+                if type(value) is str and type(other) is str and (parent, name) != ("operations", "value"):
+                    # Most values are texts, and nothing is made of those that do not differ: this is the hot path.
+                    change = self._text(value, other, role_at(parent, name), parent)
+                    if change is not None:
+                        place = f"{pointer}/{_escaped(name)}"
+                        yield self._made(change, (*names, name.lower()), place, value, other)
+                elif not _plainly_same(value, other):
+                    inner = _target(a, b) if parent == "operations" and name == "value" else (name.lower(),)
+                    yield from self._value(value, other, (*names, *inner), f"{pointer}/{_escaped(name)}")
             return
         others = _spelled(a, b)
         for name, value in a.items():
@@ -282,7 +314,11 @@ class _Walk:
                 yield self._made("empty" if _empty(value) else "added", inner, place, None, value)
 
     def _list(self, a: list[Any], b: list[Any], names: Names, pointer: str) -> Iterator[Difference]:
-        if names[-1] == "schemas" and a == b:
+        last = names[-1]
+        if last == "schemas" and a == b:
+            return
+        if len(a) == len(b) == 1 and last != "resources":
+            yield from self._value(a[0], b[0], names, f"{pointer}/0")
             return
         pairs = paired_elements(a, b, names, self._kind, self._bindings)
         for left, right in pairs.both:
@@ -294,19 +330,19 @@ class _Walk:
         for right in pairs.only_b:
             yield self._made("added", names, f"{pointer}/-", None, b[right])
 
-    def _text(self, a: str, b: str, names: Names) -> Change | None:
+    def _text(self, a: str, b: str, role: Role, parent: str) -> Change | None:
         """Return how two strings differ in their role; ids and names are bound on the way."""
-        if _DATE.fullmatch(a) and _DATE.fullmatch(b):
-            return None if _form(a) == _form(b) else "form"
-        role, bindings = role_of(names[2:]), self._bindings
-        if role in {"text", "name", "detail"} and a == b:
+        if a == b and role in _PLAIN:
             return None
+        if a[4:5] == b[4:5] == "-" and _DATE.fullmatch(a) and _DATE.fullmatch(b):
+            return None if _form(a) == _form(b) else "form"
+        bindings = self._bindings
         if role in {"secret", "version"}:
             return None
         if role == "id" and not self._fixed:
             return None if bindings.same(self._kind, a, b) else "other"
         if role == "member":
-            return None if bindings.same("Group" if names[-2] == "groups" else "User", a, b) else "other"
+            return None if bindings.same("Group" if parent == "groups" else "User", a, b) else "other"
         if role in {"externalId", "bulkId"}:
             return None if bindings.same(EXTERNAL if role == "externalId" else "bulkId", a, b) else "value"
         if role == "location" or a.startswith(("http://", "https://")):
@@ -361,6 +397,18 @@ def _unfiltered(path: str) -> str:
     return (before + (rest.rpartition("]")[2] if bracket else "")).lower()
 
 
+def _around(it: Seen) -> Hashable:
+    """Return what else counts when a body is compared: where the exchange was sent, for the URLs in it."""
+    operation, exchange = it.operation, it.exchange
+    return operation.kind, operation.endpoint, operation.base_path, it.host, exchange.upstream_address
+
+
+@lru_cache(maxsize=1024)  # names come over the wire
+def _moves(name: str) -> bool:
+    """Whether a header field has another value each time."""
+    return name in _MOVING or name.startswith(_MOVING_STARTS)
+
+
 def _plainly_same(a: object, b: object) -> bool:
     """Whether two values are the same number, truth value or null; strings may have a role."""
     return type(a) is type(b) and not isinstance(a, str | dict | list) and a == b
@@ -401,7 +449,9 @@ def _form(date: str) -> tuple[str | None, bool, bool]:
 
 
 def _undated(text: str) -> str:
-    return _HTTP_DATE.sub("DATE", _DATE.sub("DATE", text))
+    if "-" in text:
+        text = _DATE.sub("DATE", text)
+    return _HTTP_DATE.sub("DATE", text) if " GMT" in text else text
 
 
 def _media(value: str) -> str:
@@ -442,4 +492,4 @@ def _type(value: object) -> str:
 
 
 def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+    return name.replace("~", "~0").replace("/", "~1") if "~" in name or "/" in name else name

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from scimproxy import rank
 from scimproxy.bind import Bindings
 from scimproxy.bodies import Seen
-from scimproxy.diff import Difference, differences
+from scimproxy.diff import Agreed, Difference, differences
 from scimproxy.judging import Change, Verdict
 from scimproxy.match import pair_runs
 
@@ -108,8 +108,9 @@ def compare_runs(
 def _compare(a: Sequence[Seen], b: Sequence[Seen], bindings: Bindings, *, timing: bool) -> RunDiff:
     pairing = pair_runs(a, b, bindings)
     pairs: list[PairDiff] = []
+    agreed: Agreed = set()
     for left, right in pairing.both:
-        found = differences(a[left], b[right], bindings)
+        found = differences(a[left], b[right], bindings, agreed)
         if found:
             pairs.append(PairDiff(a[left], b[right], tuple(found)))
     pairs += [PairDiff(a[at], None, (_only("missing", "A"),)) for at in pairing.only_a]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scimproxy.bind import Bindings
 from scimproxy.bodies import seen
-from scimproxy.diff import MOST, Difference, differences, operations
+from scimproxy.diff import MOST, Agreed, Difference, differences, operations
 from scimproxy.exchange import Content, Exchange, Failure
 
 USER = {
@@ -268,6 +268,19 @@ def test_resources_are_found_by_id_and_their_order_counts() -> None:
     assert told(page("a", "b"), page("b", "a")) == [("/response/body/Resources", "order", "changed")]
     assert told(page("a", "b"), page("b")) == [("/response/body/Resources/0", "missing", "breaking")]
     assert told(page("a"), page("a", "b")) == [("/response/body/Resources/-", "added", "changed")]
+
+
+def test_bodies_that_were_found_to_agree_are_not_compared_again() -> None:
+    a, b, other = seen(read(user(id="1"))), seen(read(user(id="1"))), seen(read(user(id="1", title="x")))
+    agreed: Agreed = set()
+    bindings = Bindings()
+    assert differences(a, b, bindings, agreed) == []
+    assert len(agreed) == 1
+    assert differences(a, b, bindings, agreed) == []
+    assert len(differences(a, other, bindings, agreed)) == 1
+    assert len(differences(a, other, bindings, agreed)) == 1, "those that differ are told each time"
+    moved = replace(b, exchange=replace(b.exchange, request=factories.request(headers={"Host": "elsewhere"})))
+    assert [one.change for one in differences(a, moved, bindings, agreed)].count("form") == 1, "another server"
 
 
 def test_discovery_ids_are_no_ids_of_resources() -> None:

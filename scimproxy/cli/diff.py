@@ -6,7 +6,6 @@ One rule: it reads and compares; the verdicts are run_diff.py's. Exit code 1 say
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +17,11 @@ from scimproxy.errors import FormatError, ScimproxyError, UsageError
 if TYPE_CHECKING:
     from scimproxy.bind import Bindings
     from scimproxy.bodies import Seen
-    from scimproxy.exchange import Content, Exchange, Run
+    from scimproxy.exchange import Run
     from scimproxy.run_diff import RunDiff
     from scimproxy.store import Reader
 
-__all__ = ["MOST_EXCHANGES", "diff_command", "read_run"]
-
-MOST_EXCHANGES = 50_000
-"""Exchanges of one run that are compared; both runs are in memory while they are."""
+__all__ = ["diff_command"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -64,6 +60,7 @@ def diff_command(
     breaking, changed, additive or noise, with the reason. Exit code 1: something is breaking.
     """
     from scimproxy.run_diff import compare_pair, compare_runs
+    from scimproxy.run_reading import read_run
 
     if exchanges and noise:
         raise UsageError("--noise takes runs, and -x compares exchanges", hint="leave one of them out")
@@ -145,42 +142,10 @@ def _name(run: Run) -> str:
 
 def _exchange(reader: Reader, text: str) -> Seen:
     from scimproxy.bodies import seen
+    from scimproxy.run_reading import light
 
     number = int(text) if text.isdecimal() and len(text) <= 18 else 0
     found = reader.exchange(number)
     if found is None:
         raise UsageError(f"there is no exchange {text!r}", hint="`scimproxy log` lists them")
-    return seen(_light(found))
-
-
-def read_run(reader: Reader, run: Run) -> list[Seen]:
-    """Read a run whole: its exchanges, each with the step of a suite that made it."""
-    from scimproxy.bodies import seen
-
-    assert run.id is not None
-    if (run.exchange_count or 0) > MOST_EXCHANGES:
-        raise UsageError(
-            f"run {run.id} has {run.exchange_count:,} exchanges; up to {MOST_EXCHANGES:,} are compared",
-            hint="export a part of it with `scimproxy export`, import that, and compare it",
-        )
-    suite = reader.suite(run.id)
-    steps = {} if suite is None else {one.exchange_id: (one.number, one.note) for one in suite.steps}
-    return [seen(_light(one), steps.get(one.id)) for one in reader.all_whole(run.id, with_connections=False)]
-
-
-def _light(exchange: Exchange) -> Exchange:
-    """Return an exchange without secrets, and without bodies that are too long to be compared by value."""
-    from scimproxy.bodies import LONGEST
-    from scimproxy.redact import redact
-
-    clean, _ = redact(exchange)
-    request, response = clean.request, clean.response
-    if len(request.content.data) > LONGEST:
-        clean = replace(clean, request=replace(request, content=_shorter(request.content)))
-    if response is not None and len(response.content.data) > LONGEST:
-        clean = replace(clean, response=replace(response, content=_shorter(response.content)))
-    return clean
-
-
-def _shorter(content: Content) -> Content:
-    return replace(content, data=b"", redacted=False)
+    return seen(light(found))
