@@ -10,8 +10,9 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from scimproxy.diff_report import sentence, shown, timing_line, title
-from scimproxy.run_diff import VERDICTS, RunDiff
+from scimproxy.diff_report import sentence, shown, sides, timing_line, title
+from scimproxy.judging import VERDICTS
+from scimproxy.run_diff import RunDiff
 
 __all__ = ["MOST_PAIRS", "html"]
 
@@ -43,8 +44,10 @@ def html(found: RunDiff, names: tuple[str, str]) -> str:
                 "differences": [
                     {
                         "one": one,
-                        "a": "" if one.change == "added" else shown(one.a),
-                        "b": "" if one.change == "missing" else shown(one.b),
+                        **{
+                            side: shown(value) if there else ""
+                            for side, (there, value) in zip("ab", sides(one), strict=True)
+                        },
                     }
                     for one in pair.differences
                 ],

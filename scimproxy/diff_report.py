@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from scimproxy.bodies import Seen
-from scimproxy.diff import Difference, operations
-from scimproxy.run_diff import VERDICTS, PairDiff, RunDiff, TimingChange
+from scimproxy.diff import Difference, escaped
+from scimproxy.judging import VERDICTS
+from scimproxy.run_diff import PairDiff, RunDiff, TimingChange
 
-__all__ = ["as_json", "markdown", "sentence", "shown", "timing_line", "title"]
+__all__ = ["as_json", "markdown", "operations", "sentence", "shown", "sides", "timing_line", "title"]
 
 _LONGEST = 200
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
@@ -33,7 +35,8 @@ def as_json(found: RunDiff, names: tuple[str, str]) -> dict[str, Any]:
                 "b": _of(pair.b),
                 "summary": title(pair),
                 "verdict": pair.verdict,
-                "operations": operations(list(pair.differences)),
+                "operations": operations(pair.differences),
+                "remarks": [one.reason for one in pair.differences if not one.pointer],
             }
             for pair in found.pairs
         ],
@@ -51,6 +54,31 @@ def as_json(found: RunDiff, names: tuple[str, str]) -> dict[str, Any]:
         ],
         "bindings": [{"role": row.role, "a": row.a, "b": row.b} for row in found.bindings.rows()],
     }
+
+
+def operations(found: Sequence[Difference]) -> list[dict[str, Any]]:
+    """Return differences as RFC 6902 operations, with `was`, `verdict` and `reason` beside their own members.
+
+    Applied in their order to A's document they give B's, but for what is bound or always differs. The document is
+    `{"request": {"method", "path", "query", "headers", "body"}, "response": {"status", "http_version", "headers",
+    "body"}, "failure"}`; `query` and `headers` are objects of texts by names in small letters, and what an exchange
+    has not is not there. What has no place (an exchange of one run only, what was left out) is no operation.
+    """
+    made: list[dict[str, Any]] = []
+    for one in found:
+        if not one.pointer:
+            continue
+        entry: dict[str, Any] = {"op": one.op, "path": one.pointer}
+        if one.op == "move":
+            entry["path"] = one.pointer[: one.pointer.rindex("/") + 1] + escaped(one.b)
+            entry["from"] = one.pointer
+        else:
+            if one.in_b:
+                entry["value"] = one.b
+            if one.in_a:
+                entry["was"] = one.a
+        made.append({**entry, "verdict": one.verdict, "reason": one.reason})
+    return made
 
 
 def _of(seen: Seen | None) -> dict[str, Any] | None:
@@ -86,6 +114,11 @@ def timing_line(one: TimingChange) -> str:
     )
 
 
+def sides(one: Difference) -> tuple[tuple[bool, Any], tuple[bool, Any]]:
+    """Return for A and for B whether there is anything, and what."""
+    return (bool(one.pointer) and one.in_a, one.a), (bool(one.pointer) and one.in_b, one.b)
+
+
 def shown(value: Any) -> str:  # noqa: ANN401 - JSON
     """Return a value on one line, cut; control characters and marks that reorder text are replaced."""
     text = _UNSEEN.sub("�", json.dumps(value, ensure_ascii=False))
@@ -107,8 +140,7 @@ def markdown(found: RunDiff, names: tuple[str, str], *, noise: bool = False) -> 
 
 
 def _row(one: Difference) -> str:
-    a = "" if one.change == "added" else _code(shown(one.a))
-    b = "" if one.change == "missing" else _code(shown(one.b))
+    a, b = (_code(shown(value)) if there else "" for there, value in sides(one))
     return f"| {one.verdict} | {_code(one.pointer) if one.pointer else ''} | {a} | {b} | {_cell(one.reason)} |"
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["Change", "Verdict", "judge"]
+__all__ = ["VERDICTS", "Change", "Verdict", "judge"]
 
 type Verdict = Literal["breaking", "changed", "additive", "noise"]
 """From what stops clients to what nobody notices."""
+VERDICTS: tuple[Verdict, ...] = ("breaking", "changed", "additive", "noise")
+"""The worst first."""
 
 type Change = Literal[
     "missing",

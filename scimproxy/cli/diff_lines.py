@@ -81,9 +81,10 @@ def _side_by_side(one: Difference, width: int) -> Iterator[str]:
 
 
 def _sides(one: Difference) -> tuple[list[str], list[str]]:
-    if not one.pointer:
-        return [], []
-    return ([] if one.change == "added" else _value(one.a)), ([] if one.change == "missing" else _value(one.b))
+    from scimproxy.diff_report import sides
+
+    a, b = (_value(value) if there else [] for there, value in sides(one))
+    return a, b
 
 
 def _value(value: Any) -> list[str]:  # noqa: ANN401 - JSON
