@@ -30,15 +30,20 @@ type Form = Literal["none", "json", "text", "binary", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body: `value` is what its JSON or text says; `word` why it is not compared value by value."""
+    """A body: `value` is what its JSON or text says; `word` why it is not compared value by value.
+
+    `mark` says that it begins with a byte order mark, which JSON must not (RFC 8259 section 8.1).
+    """
 
     form: Form
     value: Any = None
     word: str = ""
     sha256: str = ""
+    mark: bool = False
 
 
 NOTHING = Body("none")
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _MOST_KEPT = 1024
 _LONGEST_KEPT = 16_384
 
@@ -126,7 +131,7 @@ def read_body(content: Content, headers: Headers) -> Body:
     except ValueError:
         return Body("text", found.text, sha256=content.sha256)
     word = "" if _plainly_small(found.text) else _too_much(value)
-    return _refused(content, word) if word else Body("json", value)
+    return _refused(content, word) if word else Body("json", value, mark=decoded.data.startswith(_MARKS))
 
 
 def _refused(content: Content, word: str) -> Body:

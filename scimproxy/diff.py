@@ -211,6 +211,10 @@ class _Walk:
 
     def _body(self, side: str, a: Body, b: Body) -> Iterator[Difference]:
         names, pointer = (side, "body"), f"/{side}/body"
+        if a.mark != b.mark:
+            change: Change = "missing" if a.mark else "added"
+            place = f"/{side}/byte_order_mark"
+            yield self._made(change, (side, "byte_order_mark"), place, a.mark or None, b.mark or None)
         if a.form == "json" and b.form == "json":
             yield from self._json(side, a.value, b.value)
         elif "none" in {a.form, b.form}:

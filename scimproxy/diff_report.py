@@ -61,8 +61,9 @@ def operations(found: Sequence[Difference]) -> list[dict[str, Any]]:
 
     Applied in their order to A's document they give B's, but for what is bound or always differs. The document is
     `{"request": {"method", "path", "query", "headers", "body"}, "response": {"status", "http_version", "headers",
-    "body"}, "failure"}`; `query` and `headers` are objects of texts by names in small letters, and what an exchange
-    has not is not there. What has no place (an exchange of one run only, what was left out) is no operation.
+    "body"}, "failure"}`, and `byte_order_mark` beside a body that begins with one; `query` and `headers` are objects
+    of texts by names in small letters. What an exchange has not is not there. What has no place (an exchange of one
+    run only, what was left out) is no operation.
     """
     made: list[dict[str, Any]] = []
     for one in found:

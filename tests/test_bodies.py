@@ -23,7 +23,7 @@ def read(data: bytes, headers: Headers = JSON) -> Body:
 
 def test_what_a_body_is() -> None:
     assert read(b"") == NOTHING
-    assert read(b'\xef\xbb\xbf{"a": [1, null]}') == Body("json", {"a": [1, None]})
+    assert read(b'\xef\xbb\xbf{"a": [1, null]}') == Body("json", {"a": [1, None]}, mark=True)
     assert read(b"<html>") == Body("text", "<html>", sha256=Content.of(b"<html>").sha256)
     assert read(b"\x00\x01").form == "binary"
     zipped = Headers([("Content-Encoding", "gzip")])

@@ -192,6 +192,14 @@ def test_bodies_that_are_no_json(a: bytes, b: bytes, found: list[tuple[str, str]
     assert bodies == [("/response/body", change, verdict) for change, verdict in found]
 
 
+def test_a_byte_order_mark() -> None:
+    bare, marked = read(b'{"a": 1}'), read(b'\xef\xbb\xbf{"a": 1}')
+    place = "/response/byte_order_mark"
+    assert [one for one in told(bare, marked) if one[0] == place] == [(place, "added", "changed")]
+    assert [one for one in told(marked, bare) if one[0] == place] == [(place, "missing", "changed")]
+    assert told(marked, marked) == []
+
+
 def test_statuses_and_failures() -> None:
     ok, gone = read(USER), factories.exchange("GET", "/scim/v2/Users/1", status_code=404, answer={"status": "404"})
     assert told(ok, gone) == [("/response/status", "status", "breaking"), ("/response/body", "error", "changed")]
