@@ -62,6 +62,9 @@ PURE_ROOMS = (
     "diff",
     "run_diff",
     "diff_report",
+    "amounts",
+    "outline",
+    "detail",
 )
 
 TABLE: dict[str, Row] = {
@@ -90,6 +93,9 @@ TABLE: dict[str, Row] = {
     "scimproxy.diff": Row(ours=("exchange", "bind", "bodies", "elements", "judging"), pure=True),
     "scimproxy.run_diff": Row(ours=("bind", "bodies", "diff", "judging", "match", "rank"), pure=True),
     "scimproxy.diff_report": Row(ours=("bodies", "diff", "run_diff"), pure=True),
+    "scimproxy.amounts": Row(pure=True),
+    "scimproxy.outline": Row(ours=("amounts",), pure=True),
+    "scimproxy.detail": Row(ours=("amounts", "decode", "exchange", "outline", "scim"), pure=True),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
     "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
@@ -154,7 +160,8 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.hints": Row(ours=("suite.results",), pure=True),
     "scimproxy.suite.library": Row(ours=("errors",)),
     "scimproxy.report": Row(ours=("suite",), pure=True),
-    "scimproxy.report_html": Row(ours=("exchange", "decode", "redact", "report", "suite"), theirs=("jinja2",)),
+    "scimproxy.report_html": Row(ours=("detail", "exchange", "pages", "redact", "report", "suite")),
+    "scimproxy.pages": Row(ours=("amounts",), theirs=("jinja2",)),
     "scimproxy.diff_html": Row(ours=("diff_report", "run_diff"), theirs=("jinja2",)),
     "scimproxy.tunnel": Row(),
     "scimproxy.tunnel.contract": Row(ours=("errors",), pure=True),
