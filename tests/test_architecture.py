@@ -64,6 +64,9 @@ PURE_ROOMS = (
     "masks",
     "run_diff",
     "diff_report",
+    "amounts",
+    "outline",
+    "detail",
 )
 
 TABLE: dict[str, Row] = {
@@ -94,6 +97,9 @@ TABLE: dict[str, Row] = {
     "scimproxy.masks": Row(ours=("bodies", "diff", "errors", "scim"), pure=True),
     "scimproxy.run_diff": Row(ours=("bind", "bodies", "diff", "judging", "masks", "match", "rank"), pure=True),
     "scimproxy.diff_report": Row(ours=("bodies", "diff", "judging", "run_diff"), pure=True),
+    "scimproxy.amounts": Row(pure=True),
+    "scimproxy.outline": Row(ours=("amounts",), pure=True),
+    "scimproxy.detail": Row(ours=("amounts", "decode", "exchange", "outline", "scim"), pure=True),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
     "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
@@ -158,9 +164,10 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.hints": Row(ours=("suite.results",), pure=True),
     "scimproxy.suite.library": Row(ours=("errors",)),
     "scimproxy.report": Row(ours=("suite",), pure=True),
-    "scimproxy.report_html": Row(ours=("exchange", "decode", "redact", "report", "suite"), theirs=("jinja2",)),
+    "scimproxy.report_html": Row(ours=("detail", "exchange", "pages", "redact", "report", "suite")),
+    "scimproxy.pages": Row(ours=("amounts",), theirs=("jinja2",)),
     "scimproxy.run_reading": Row(ours=("bodies", "errors", "exchange", "redact", "store")),
-    "scimproxy.diff_html": Row(ours=("diff_report", "judging", "run_diff"), theirs=("jinja2",)),
+    "scimproxy.diff_html": Row(ours=("diff_report", "judging", "pages", "run_diff")),
     "scimproxy.tunnel": Row(),
     "scimproxy.tunnel.contract": Row(ours=("errors",), pure=True),
     "scimproxy.tunnel.supervisor": Row(ours=("exchange", "tunnel.contract")),
