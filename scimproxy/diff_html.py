@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from scimproxy.diff_report import sentence, shown, sides, timing_line, title
+from scimproxy.diff_report import FEW, Group, groups, sentence, shown, sides, timing_line, title
 from scimproxy.judging import VERDICTS
 from scimproxy.pages import file_page
 from scimproxy.run_diff import PairDiff, RunDiff
@@ -21,8 +21,6 @@ MOST_PAIRS = 2_000
 """Pairs of exchanges on the page, the worst first where there are more; a browser shows no more with ease."""
 _MOST_OPEN = 20
 _MOST_GROUPS = 15
-_FROM_PAIRS = 4
-"""Pairs from which on it is told what they have in common."""
 _LINES = 40
 _COLUMNS = 400
 
@@ -34,7 +32,7 @@ def html(found: RunDiff, names: tuple[str, str]) -> str:
         pairs = tuple(sorted(pairs, key=lambda pair: VERDICTS.index(pair.verdict)))[:MOST_PAIRS]
     breaking = [at for at, pair in enumerate(pairs) if pair.verdict == "breaking"]
     opened = set(breaking[:_MOST_OPEN]) or ({0} if len(pairs) == 1 else set())
-    groups = _groups(pairs) if len(pairs) >= _FROM_PAIRS else []
+    found_groups = groups(pairs) if len(pairs) >= FEW else []
     return file_page(
         "diff.html",
         same=found.empty,
@@ -44,8 +42,8 @@ def html(found: RunDiff, names: tuple[str, str]) -> str:
         compared=f"{found.compared:,}",
         outcome="fail" if found.breaking else "pass",
         counts=[(verdict, f"{found.counts[verdict]:,}") for verdict in VERDICTS],
-        groups=groups[:_MOST_GROUPS],
-        more_groups=max(0, len(groups) - _MOST_GROUPS),
+        groups=[_group(one, pairs) for one in found_groups[:_MOST_GROUPS]],
+        more_groups=max(0, len(found_groups) - _MOST_GROUPS),
         pairs=[_pair(at, pair, opened=at in opened) for at, pair in enumerate(pairs)],
         timings=[(one.verdict, timing_line(one), one.reason) for one in found.timings],
         bindings=[(row.role, shown(row.a), shown(row.b)) for row in found.bindings.rows()[:1000]],
@@ -67,6 +65,18 @@ def _pair(number: int, pair: PairDiff, *, opened: bool) -> dict[str, Any]:
     }
 
 
+def _group(one: Group, pairs: Sequence[PairDiff]) -> dict[str, Any]:
+    first = one.pairs[0]
+    return {
+        "verdict": one.verdict,
+        "place": one.place,
+        "reason": one.reason,
+        "pairs": f"{len(one.pairs):,}",
+        "first": first,
+        "title": title(pairs[first]),
+    }
+
+
 def _text(value: Any) -> str:  # noqa: ANN401 - JSON
     """Return a value as JSON in lines, both cut."""
     indent = 2 if isinstance(value, dict | list) else None
@@ -74,25 +84,3 @@ def _text(value: Any) -> str:  # noqa: ANN401 - JSON
     kept = [line if len(line) <= _COLUMNS else f"{line[:_COLUMNS]}…" for line in lines[:_LINES]]
     more = [f"… {len(lines) - _LINES} more lines"] if len(lines) > _LINES else []
     return "\n".join(kept + more)
-
-
-def _groups(pairs: Sequence[PairDiff]) -> list[dict[str, Any]]:
-    """Return what pairs have in common: each kind of difference with the number of its pairs, the worst first."""
-    found: dict[tuple[str, str, str], list[int]] = {}
-    for at, pair in enumerate(pairs):
-        for key in {(one.verdict, "/".join(one.names), one.reason): None for one in pair.differences if one.pointer}:
-            found.setdefault(key, []).append(at)
-    return [
-        {
-            "verdict": verdict,
-            "place": place,
-            "reason": reason,
-            "pairs": f"{len(at):,}",
-            "first": at[0],
-            "title": title(pairs[at[0]]),
-        }
-        for (verdict, place, reason), at in sorted(
-            found.items(),
-            key=lambda item: ([*VERDICTS].index(item[0][0]), -len(item[1]), item[0]),  # type: ignore[arg-type]
-        )
-    ]

@@ -9,14 +9,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from scimproxy.bodies import Seen
 from scimproxy.diff import Difference, escaped
-from scimproxy.judging import VERDICTS
+from scimproxy.judging import VERDICTS, Verdict
 from scimproxy.run_diff import PairDiff, RunDiff, TimingChange
 
-__all__ = ["as_json", "markdown", "operations", "sentence", "shown", "sides", "timing_line", "title"]
+__all__ = [
+    "FEW",
+    "Group",
+    "as_json",
+    "groups",
+    "markdown",
+    "operations",
+    "sentence",
+    "shown",
+    "sides",
+    "timing_line",
+    "title",
+]
 
 _LONGEST = 200
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
@@ -95,6 +108,30 @@ def title(pair: PairDiff) -> str:
     step = pair.seen.step
     said = pair.seen.operation.summary
     return said if step is None else f"{step[0]} {step[1] or said}".strip()
+
+
+FEW = 4
+"""Pairs from which on it is worth telling what they have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A kind of difference that pairs have in common; `pairs` are their indexes."""
+
+    verdict: Verdict
+    place: str
+    reason: str
+    pairs: tuple[int, ...]
+
+
+def groups(pairs: Sequence[PairDiff]) -> list[Group]:
+    """Return the kinds of differences, the worst and most frequent first."""
+    found: dict[tuple[Verdict, str, str], list[int]] = {}
+    for at, pair in enumerate(pairs):
+        for key in {(one.verdict, "/".join(one.names), one.reason): None for one in pair.differences if one.pointer}:
+            found.setdefault(key, []).append(at)
+    made = [Group(*key, tuple(at)) for key, at in found.items()]
+    return sorted(made, key=lambda one: (VERDICTS.index(one.verdict), -len(one.pairs), one.place, one.reason))
 
 
 def sentence(found: RunDiff) -> str:

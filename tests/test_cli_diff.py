@@ -182,6 +182,25 @@ def test_only_in_one_run(db: Path) -> None:
     assert "only run B has this exchange" in result.stdout
 
 
+def test_what_many_pairs_have_in_common_is_told_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "c.db"
+    with Store.open(path) as store:
+        for answer in ({"a": 1, **{f"b{at}": 1 for at in range(20)}}, {"a": "1", "c": [], "d": HOSTILE}):
+            store.start_run(factories.run())
+            for number in range(4):
+                store.add(factories.exchange("GET", f"/scim/v2/Users/{number}", answer=answer))
+    lines = invoke(path, "1", "2").stdout.splitlines()
+    assert lines[-17:-13] == [
+        "",
+        "In short",
+        "  breaking     4 x response/body/a: the JSON type is another one",
+        "  breaking     4 x response/body/b0: clients that read it find nothing",
+    ]
+    assert lines[-3:-1] == ["  10 more", ""]
+    assert max(map(width_of, lines)) <= 80
+    assert "12 more" not in invoke(path, "1", "2", "--show-noise").stdout
+
+
 def test_files(db: Path, tmp_path: Path) -> None:
     kept, text, page = tmp_path / "b.json", tmp_path / "d.md", tmp_path / "d.html"
     given = ("--write-bindings", str(kept), "--markdown", str(text), "--html", str(page))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scimproxy.bind import Bindings
 from scimproxy.bodies import NOTHING, Body, Seen, seen
 from scimproxy.diff import parameters
-from scimproxy.diff_report import as_json, markdown, operations, sentence, shown, timing_line, title
+from scimproxy.diff_report import Group, as_json, groups, markdown, operations, sentence, shown, timing_line, title
 from scimproxy.exchange import Failure, Headers
 from scimproxy.rank import Slower
 from scimproxy.run_diff import RunDiff, TimingChange, compare_pair, compare_runs
@@ -167,6 +167,16 @@ def test_what_has_no_place_is_a_remark() -> None:
     many = as_json(compare_pair(answered({}), answered({f"a{at}": at for at in range(300)})), NAMES)["pairs"][0]
     assert len(many["operations"]) == 199
     assert many["remarks"] == ["more than 199 differences; 101 more are left out"]
+
+
+def test_what_pairs_have_in_common() -> None:
+    a = [answered({"a": 1, "b": 1}), answered({"a": 1, "e": [{"v": 1}, {"v": 2}]}), answered({})]
+    b = [answered({"a": 2}), answered({"a": 3, "e": [{"v": 3}, {"v": 4}]})]
+    assert groups(compare_runs(a, b).pairs) == [
+        Group("breaking", "response/body/b", "clients that read it find nothing", (0,)),
+        Group("changed", "response/body/a", "the value is another one", (0, 1)),
+        Group("changed", "response/body/e/v", "the value is another one", (1,)),
+    ]
 
 
 def test_sentences() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 import factories
 import pytest
 from click.testing import CliRunner
+from servers import scim2_server
 
 from scimproxy.app import Stop
 from scimproxy.bodies import Seen, seen
@@ -33,21 +35,24 @@ RECORDINGS = Path(__file__).resolve().parent.parent / "recordings"
 
 async def record(db: Path, name: str, *defects: str) -> int:
     """Run a bundled suite against a fresh embedded server; return the run's id."""
-    (suite,) = parse(bundled()[name].read_bytes())
     async with await serve(defects=defects) as demo:
-        url = demo.url_1 if name.startswith("scim1") else demo.url
-        options = SuiteOptions(
-            suite=suite,
-            db=db,
-            environment=suite.environment,
-            source=name,
-            target=url,
-            pause_scale=0.0,
-            pinned={"SCIMBaseURL": url, "auth": f"Bearer {demo.token}"},
-            secrets=frozenset({demo.token}),
-        )
-        with ScriptEngine() as engine:
-            result = await run_suite(options, Sandbox(engine), lambda _: None, Stop())
+        return await record_at(demo.url_1 if name.startswith("scim1") else demo.url, demo.token, db, name)
+
+
+async def record_at(url: str, token: str, db: Path, name: str) -> int:
+    (suite,) = parse(bundled()[name].read_bytes())
+    options = SuiteOptions(
+        suite=suite,
+        db=db,
+        environment=suite.environment,
+        source=name,
+        target=url,
+        pause_scale=0.0,
+        pinned={"SCIMBaseURL": url, "auth": f"Bearer {token}"},
+        secrets=frozenset({token}),
+    )
+    with ScriptEngine() as engine:
+        result = await run_suite(options, Sandbox(engine), lambda _: None, Stop())
     assert result.run_id is not None
     return result.run_id
 
@@ -447,6 +452,18 @@ async def test_fifty_repetitions_of_one_build_show_nothing(tmp_path: Path) -> No
         assert found.compared == len(a)
         wrong += lines(found)
     assert (at + 1, wrong) == (55, [])
+
+
+def test_repetitions_on_fresh_instances_of_a_real_server_show_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("scim2_server", reason="scim2-server needs Python 3.13 beside mitmproxy")
+    db = tmp_path / "a.db"
+    runs = []
+    for _ in range(3):
+        with contextmanager(scim2_server)() as peer:
+            runs.append(load(db, asyncio.run(record_at(peer.url, peer.token, db, "lifecycle"))))
+    for a, b in itertools.permutations(runs, 2):
+        found = compare_runs(a, b, timing=False)
+        assert (found.compared, lines(found)) == (len(a), [])
 
 
 @pytest.mark.parametrize("ids", ["with steps", "without steps"])
