@@ -5,6 +5,7 @@ One rule: it reads and compares; the verdicts are run_diff.py's. Exit code 1 say
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -89,6 +90,7 @@ def diff_command(
         raise UsageError("--noise takes runs, and -x compares exchanges", hint="leave one of them out")
     bindings, hidden = _given(given), _masks(masks, mask_files)
     with ExitStack() as stack:
+        _leave_the_collector_out(stack)
         sources = _Sources(db, stack)
         if exchanges:
             names = (f"exchange {a}", f"exchange {b}")
@@ -101,6 +103,13 @@ def diff_command(
     _write(found, names, kept=kept, markdown=markdown, html=html, noise=show_noise)
     _print(found, names, as_json=as_json, noise=show_noise)
     click.get_current_context().exit(1 if found.breaking else 0)
+
+
+def _leave_the_collector_out(stack: ExitStack) -> None:
+    """Run without Python's cycle collector: it would look through all that was read, again and again, for nothing."""
+    if gc.isenabled():
+        gc.disable()
+        stack.callback(gc.enable)
 
 
 def _told(tell: Callable[[int], None], before: int, count: int) -> None:

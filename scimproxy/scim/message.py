@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import unquote, unquote_plus
 
@@ -182,6 +183,7 @@ def _place_at(parts: list[str], at: int) -> _Place:
     return _Place("".join(f"/{part}" for part in parts[:at]), parts[at], tuple(parts[at + 1 :]))
 
 
+@lru_cache(maxsize=256)  # of up to 16 KiB each; a resource is asked for again and again
 def _place(path: str, base_path: str | None) -> _Place | None:
     """Find the endpoint: the leftmost known name that has no more than an id behind it, below any base path."""
     parts = _segments(path)
@@ -358,14 +360,17 @@ def _query(request: Request, sent: dict[str, Any] | None, kind: Kind) -> dict[st
     }
     text = given.get("filter")
     if isinstance(text, str) and text:
-        text = text[:_QUERY_LIMIT]
-        try:
-            shown = str(parse_filter(text))
-        except SyntaxProblem as exc:
-            found["filter_problem"] = exc.message
-            shown = text
-        found["filter"] = hide_passwords(shown)
+        found["filter"], found["filter_problem"] = _filter(text[:_QUERY_LIMIT])
     return found
+
+
+@lru_cache(maxsize=256)  # as above
+def _filter(text: str) -> tuple[str, str | None]:
+    """Return the canonical text of a filter, without passwords, and what is wrong with it."""
+    try:
+        return hide_passwords(str(parse_filter(text))), None
+    except SyntaxProblem as exc:
+        return hide_passwords(text), exc.message
 
 
 def _word(value: object) -> str | None:
