@@ -22,7 +22,7 @@ from scimproxy.errors import FormatError, SyntaxProblem
 from scimproxy.scim.filters import And, Comparison, Filter, Not, Or, Present, ValuePath, parse_filter
 from scimproxy.scim.paths import parse_path
 
-__all__ = ["EXTERNAL", "NAME", "Bindings", "Bound", "Place", "Role", "place_of", "role_of", "type_of"]
+__all__ = ["EXTERNAL", "NAME", "Bindings", "Bound", "Place", "Role", "place_of", "role_at", "role_of", "type_of"]
 
 type Role = Literal[
     "id",
@@ -64,6 +64,7 @@ _WORD = re.compile(r"[^\W_]+")
 _PHRASE = re.compile(r"[^\s\"'()<>\[\],;]+")
 _SHORTEST = 4
 _LONGEST = 65_536
+_LONGEST_KEPT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,9 @@ class Place:
 
 
 @lru_cache(maxsize=4096)  # names come over the wire
-def _role(parent: str, last: str) -> Role:
+def role_at(parent: str, name: str) -> Role:
+    """Return the role of a value by its name, in any letter case, and that of the value around it, in lower case."""
+    last = name.lower()
     if last == "value" and parent in {"members", "groups", "manager"}:
         return "member"
     if last in _NAMES or (last == "value" and parent in _VALUES):
@@ -101,7 +104,7 @@ def _role(parent: str, last: str) -> Role:
 
 def role_of(path: tuple[str, ...]) -> Role:
     """Return the role of a value by the names that lead to it: lower case, without indexes (RFC 7643, RFC 7644)."""
-    return _role(path[-2] if len(path) > 1 else "", path[-1]) if path else "text"
+    return role_at(path[-2] if len(path) > 1 else "", path[-1]) if path else "text"
 
 
 _BY_NAME: dict[tuple[str, str], Role] = {
@@ -315,6 +318,14 @@ def _rests(a: ValuePath, b: ValuePath) -> Iterator[tuple[Filter, Filter]]:
 
 def place_of(url: str, of: Seen) -> Place:
     """Return where a URL in a message of this exchange leads, told apart from where the server happens to be."""
+    operation, exchange = of.operation, of.exchange
+    about = (of.host, exchange.upstream_address, operation.base_path, operation.endpoint)
+    return (_place if len(url) <= _LONGEST_KEPT else _place.__wrapped__)(url, about)
+
+
+@lru_cache(maxsize=4096)  # the same few URLs are met again and again: in the path, in Location, in meta, in members
+def _place(url: str, about: tuple[str, str | None, str | None, str | None]) -> Place:
+    own_host, upstream, base_path, endpoint_path = about
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").lower(), parts.port
@@ -323,15 +334,15 @@ def place_of(url: str, of: Seen) -> Place:
     where = "relative"
     if host:
         netloc = parts.netloc.rpartition("@")[2].lower()
-        own = {of.host, (of.exchange.upstream_address or "").lower()}
+        own = {own_host, (upstream or "").lower()}
         known = netloc in own or (port is None and any(one.rpartition(":")[0] == host for one in own))
         where = "server" if known else host if host in _LOOPBACK else f"{parts.scheme}://{netloc}"
-    base = of.operation.base_path or ""
+    base = base_path or ""
     path, prefix = parts.path, ""
     if base and (path == base or path.startswith(f"{base}/")):
         path, prefix = path[len(base) :], "base"
     segments = [unquote(part) for part in path.split("/") if part]
-    own_endpoint = (of.operation.endpoint or "").strip("/")
+    own_endpoint = (endpoint_path or "").strip("/")
     at = next((i for i, part in enumerate(segments) if part in _TYPES or part == own_endpoint), None)
     if at is None:
         return Place(where, f"{prefix}{path}", "", "", parts.query)

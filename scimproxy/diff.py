@@ -3,82 +3,54 @@
 One rule: what always differs is no difference: dates, versions, where the server is, ids and names that are bound
 (bind.py). Order, letter case of names and absent values are told as noise. Both directions count: what is missing
 and what was added. diff(a, a) is empty. Pure and bounded; run_diff.py compares whole runs with it.
-Flow: two `Seen` -> `differences` -> Difference, judged by judging.py. Pointers are RFC 6901, into `document`.
+Flow: two `Seen` -> `differences` -> Difference, judged by judging.py. Pointers are RFC 6901, into the document that
+diff_report.py describes; indexes are those of A, and of B for what was added.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Literal
 from urllib.parse import unquote_plus
 
-from scimproxy.bind import EXTERNAL, Bindings, place_of, role_of, type_of
+from scimproxy.bind import EXTERNAL, Bindings, Role, place_of, role_at, role_of, type_of
 from scimproxy.bodies import NOTHING, Body, Seen
 from scimproxy.elements import Pairs, paired_elements
 from scimproxy.exchange import SECRET_HEADERS, Exchange, Headers
-from scimproxy.judging import Change, Verdict, judge
+from scimproxy.judging import VERDICTS, Change, Verdict, judge
+from scimproxy.moving import dates, moves, undated
 from scimproxy.scim.filters import member
 
-__all__ = ["MOST", "Difference", "differences", "operations"]
+__all__ = ["MOST", "Agreed", "Difference", "Judge", "Names", "differences", "escaped"]
 
 MOST = 200
 """Differences told of one pair of exchanges; the last one says that there are more."""
 
-_MOVING = frozenset(
-    [
-        "date",
-        "server",
-        "connection",
-        "keep-alive",
-        "transfer-encoding",
-        "content-length",
-        "age",
-        "expires",
-        "last-modified",
-        "via",
-        "host",
-        "user-agent",
-        "accept-encoding",
-        "cache-control",
-        "pragma",
-        "vary",
-        "etag",
-        "if-match",
-        "if-none-match",
-        "forwarded",
-        "x-real-ip",
-        "cf-ray",
-        "traceparent",
-        "tracestate",
-        "x-request-id",
-        "request-id",
-        "x-correlation-id",
-        "x-okta-request-id",
-        "x-runtime",
-        "x-response-time",
-        "x-rate-limit-remaining",
-        "x-rate-limit-reset",
-        "x-ratelimit-remaining",
-        "x-ratelimit-reset",
-    ]
-)
-_MOVING_STARTS = ("x-forwarded-", "ngrok-", "x-amzn-", "x-b3-", "cf-")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d(:\d\d)?([.,]\d+)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
-_HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
 _RANDOM = re.compile(r"(?=.*\d)[A-Za-z0-9]{6,}|[0-9a-fA-F]{8}", re.ASCII)
 _WORDS = re.compile(r"[^\W_]+")
-_CUT = 2_000
+_OPS: dict[Change, Op] = {"missing": "remove", "added": "add"}
+_LOCATED = frozenset({"location", "content-location"})
+_PLAIN = frozenset({"text", "name", "detail"})
+"""Roles in which equal texts are the same, whatever is bound."""
 
 type Names = tuple[str, ...]
+type Op = Literal["add", "remove", "replace", "move"]
+type Judge = Callable[[Difference], Difference]
+"""Judges a difference again, for those who know more than where it is."""
+type Agreed = set[Hashable]
+"""Pairs of bodies that say the same, and in which surroundings. What is bound stays so: they always will."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference. `a` and `b` are the values (None also where there is none: see `change`).
+    """One difference. `a` and `b` are the values (None also where there is none: see `op`).
 
-    `names` is the place without indexes, lower case: what noise is learned by.
+    `names` is the place without indexes, lower case: what noise is learned by. `op` is what makes B of A there
+    (RFC 6902); of a `move`, which changes a name, `a` and `b` are the names.
     """
 
     pointer: str
@@ -88,31 +60,35 @@ class Difference:
     verdict: Verdict
     reason: str
     names: Names = ()
+    op: Op = "replace"
+
+    @property
+    def in_a(self) -> bool:
+        """Whether A has anything at the place."""
+        return self.op != "add"
+
+    @property
+    def in_b(self) -> bool:
+        """Whether B has anything at the place."""
+        return self.op != "remove"
 
 
-def differences(a: Seen, b: Seen, bindings: Bindings) -> list[Difference]:
-    """Return what differs from a to b; `bindings` learns from them, so ask in the order of the runs."""
-    return list(_Walk(a, b, bindings).run())
+def differences(
+    a: Seen, b: Seen, bindings: Bindings, agreed: Agreed | None = None, again: Judge | None = None
+) -> list[Difference]:
+    """Return what differs from a to b; `bindings` learns from them, so ask in the order of the runs.
 
-
-def operations(found: list[Difference]) -> list[dict[str, Any]]:
-    """Return differences as RFC 6902 operations, with `was`, `verdict` and `reason` beside its own members."""
-    words: dict[Change, str] = {"missing": "remove", "added": "add"}
-    made: list[dict[str, Any]] = []
-    for one in found:
-        entry: dict[str, Any] = {"op": words.get(one.change, "replace"), "path": one.pointer}
-        if one.change != "missing":
-            entry["value"] = one.b
-        if one.change != "added":
-            entry["was"] = one.a
-        made.append({**entry, "verdict": one.verdict, "reason": one.reason})
-    return made
+    `agreed` remembers which bodies were found to say the same, for as long as those and `bindings` live.
+    """
+    return list(_Walk(a, b, bindings, set() if agreed is None else agreed).run(again))
 
 
 class _Walk:
     """One comparison while it goes on."""
 
-    def __init__(self, a: Seen, b: Seen, bindings: Bindings) -> None:
+    def __init__(self, a: Seen, b: Seen, bindings: Bindings, agreed: Agreed) -> None:
+        self._agreed = agreed
+        self._around = (_around(a), _around(b))
         self._a = a
         self._b = b
         self._bindings = bindings
@@ -121,24 +97,26 @@ class _Walk:
         self._kind = type_of((a.operation.endpoint or "").strip("/"))
         self._fixed = a.operation.kind == "discovery"
 
-    def run(self) -> Iterator[Difference]:
-        """Give the differences, at most MOST of them."""
-        for count, one in enumerate(self._all()):
-            if count == MOST - 1:
-                yield Difference(
-                    "", "value", None, None, one.verdict, f"more than {MOST - 1} differences; the rest is left out"
-                )
-                return
-            yield one
+    def run(self, again: Judge | None) -> Iterator[Difference]:
+        """Give the differences, at most MOST of them: the last one then is as bad as the worst of the rest."""
+        found = self._all() if again is None else map(again, self._all())
+        yield from islice(found, MOST - 1)
+        rest = Counter(one.verdict for one in found)
+        if rest:
+            worst = next(one for one in VERDICTS if rest[one])
+            reason = f"more than {MOST - 1} differences; {rest.total():,} more are left out"
+            yield Difference("", "value", None, None, worst, reason)
 
     def _all(self) -> Iterator[Difference]:
         yield from self._request()
         self._asked = False
         yield from self._response()
 
-    def _made(self, change: Change, names: Names, pointer: str, a: object, b: object) -> Difference:
+    def _made(
+        self, change: Change, names: Names, pointer: str, a: object, b: object, op: Op | None = None
+    ) -> Difference:
         verdict, reason = judge(change, names, leads=self._leads or names[-1] != "location")
-        return Difference(pointer, change, _short(a), _short(b), verdict, reason, names)
+        return Difference(pointer, change, a, b, verdict, reason, names, op or _OPS.get(change, "replace"))
 
     # --- the parts of an exchange
 
@@ -156,7 +134,7 @@ class _Walk:
         one, two = parameters(self._a), parameters(self._b)
         for name in sorted({*one, *two}):
             left, right = one.get(name), two.get(name)
-            names, pointer = ("request", "query", name), f"/request/query/{_escaped(name)}"
+            names, pointer = ("request", "query", name), f"/request/query/{escaped(name)}"
             if left is None or right is None:
                 yield self._made("added" if left is None else "missing", names, pointer, left, right)
             elif not self._same_parameter(name, left, right):
@@ -171,11 +149,12 @@ class _Walk:
         one, two = self._a.exchange, self._b.exchange
         kinds = tuple(None if it.failure is None else it.failure.kind for it in (one, two))
         if kinds[0] != kinds[1]:
-            yield self._made("failure", ("response", "failure"), "/failure", *kinds)
+            op: Op = "add" if kinds[0] is None else "remove" if kinds[1] is None else "replace"
+            yield self._made("failure", ("response", "failure"), "/failure", kinds[0], kinds[1], op)
         if one.response is None or two.response is None:
             if one.response is not two.response and kinds[0] == kinds[1]:
                 states = [None if it.response is None else it.response.status_code for it in (one, two)]
-                yield self._made("failure", ("response",), "/response", *states)
+                yield self._made("failure", ("response",), "/response", states[0], states[1])
             return
         status = (one.response.status_code, two.response.status_code)
         if status[0] != status[1]:
@@ -184,9 +163,11 @@ class _Walk:
             versions = (one.response.http_version, two.response.http_version)
             yield self._made("value", ("response", "http_version"), "/response/http_version", *versions)
         if (status[0] < 400) != (status[1] < 400):  # one is an error: no part of the answers has a counterpart
-            if (self._a.response, self._b.response) != (NOTHING, NOTHING):
-                bodies = (_told(self._a.response), _told(self._b.response))
-                yield self._made("error", ("response", "body"), "/response/body", *bodies)
+            if self._a.response is not NOTHING or self._b.response is not NOTHING:
+                one_body, two_body = self._a.response, self._b.response
+                op = "add" if one_body is NOTHING else "remove" if two_body is NOTHING else "replace"
+                names = ("response", "body")
+                yield self._made("error", names, "/response/body", _told(one_body), _told(two_body), op)
             return
         yield from self._headers("response", one.response.headers, two.response.headers)
         yield from self._versions(one.response.headers, two.response.headers)
@@ -206,44 +187,60 @@ class _Walk:
                 yield self._made("form", names, pointer, one, two)
 
     def _headers(self, side: str, a: Headers, b: Headers) -> Iterator[Difference]:
-        for name in sorted({*a.by_name, *b.by_name}):
-            if name in _MOVING or name.startswith(_MOVING_STARTS):
+        left, right = a.by_name, b.by_name
+        for name in sorted({*left, *right}):
+            one, two = left.get(name), right.get(name)
+            if (one == two and name not in _LOCATED) or moves(name):
                 continue
-            names, pointer = (side, "headers", name), f"/{side}/headers/{_escaped(name)}"
-            one, two = a.by_name.get(name), b.by_name.get(name)
+            names, pointer = (side, "headers", name), f"/{side}/headers/{escaped(name)}"
             if one is None or two is None:
                 yield self._made("added" if one is None else "missing", names, pointer, _joined(one), _joined(two))
-            elif one != two and name not in SECRET_HEADERS:
+            elif name not in SECRET_HEADERS:
                 change = self._header(name, ", ".join(one), ", ".join(two))
                 if change is not None:
                     yield self._made(change, names, pointer, _joined(one), _joined(two))
 
     def _header(self, name: str, a: str, b: str) -> Change | None:
-        if name in {"location", "content-location"}:
+        if name in _LOCATED:
             return self._located(a, b)
         if name == "content-type":
             left, right = _media(a), _media(b)
             if left == right:
                 return None
             return "body" if ("json" in left) != ("json" in right) else "value"
-        return None if self._bindings.same_text(_undated(a), _undated(b), ids=True) else "value"
+        return None if self._bindings.same_text(undated(a), undated(b), ids=True) else "value"
 
     def _body(self, side: str, a: Body, b: Body) -> Iterator[Difference]:
         names, pointer = (side, "body"), f"/{side}/body"
+        if a.mark != b.mark:
+            change: Change = "missing" if a.mark else "added"
+            place = f"/{side}/byte_order_mark"
+            yield self._made(change, (side, "byte_order_mark"), place, a.mark or None, b.mark or None)
         if a.form == "json" and b.form == "json":
-            yield from self._value(a.value, b.value, names, pointer)
+            yield from self._json(side, a.value, b.value)
         elif "none" in {a.form, b.form}:
             if a.form != b.form:
                 yield self._made("added" if a.form == "none" else "missing", names, pointer, _told(a), _told(b))
         elif a.form != b.form:
             yield self._made("body", names, pointer, _told(a), _told(b))
         elif a.form == "text":
-            if not self._bindings.same_text(_undated(a.value), _undated(b.value), ids=True):
+            if not self._bindings.same_text(undated(a.value), undated(b.value), ids=True):
                 yield self._made("value", names, pointer, a.value, b.value)
         elif a.sha256 != b.sha256:
             yield self._made("value", names, pointer, _told(a), _told(b))
 
     # --- values
+
+    def _json(self, side: str, a: Any, b: Any) -> Iterator[Difference]:  # noqa: ANN401 - JSON
+        pair = (side, id(a), id(b), self._around)
+        if pair in self._agreed:
+            return
+        same = True
+        for one in self._value(a, b, (side, "body"), f"/{side}/body"):
+            same = False
+            yield one
+        if same and isinstance(a, dict | list) and isinstance(b, dict | list):
+            self._agreed.add(pair)
 
     def _value(self, a: Any, b: Any, names: Names, pointer: str) -> Iterator[Difference]:  # noqa: ANN401 - JSON
         if isinstance(a, dict) and isinstance(b, dict):
@@ -251,9 +248,10 @@ class _Walk:
         elif isinstance(a, list) and isinstance(b, list):
             yield from self._list(a, b, names, pointer)
         elif _type(a) != _type(b):
-            yield self._made(_between(a, b), names, pointer, a, b)
+            yield self._made(_between(a, b), names, pointer, a, b, "replace")
         elif isinstance(a, str):
-            change = self._text(a, b, names)
+            parent = names[-2] if len(names) > 3 else ""
+            change = self._text(a, b, role_of(names[2:]), parent)
             if change is not None:
                 yield self._made(change, names, pointer, a, b)
         elif a != b:
@@ -261,44 +259,57 @@ class _Walk:
 
     def _object(self, a: dict[str, Any], b: dict[str, Any], names: Names, pointer: str) -> Iterator[Difference]:
         if a.keys() == b.keys():
+            parent = names[-1] if len(names) > 2 else ""
             for name, value in a.items():
-                if not _plainly_same(value, b[name]):
-                    inner = _target(a, b) if names[-1] == "operations" and name == "value" else (name.lower(),)
-                    yield from self._value(value, b[name], (*names, *inner), f"{pointer}/{_escaped(name)}")
+                other = b[name]
+                if type(value) is str and type(other) is str and (parent, name) != ("operations", "value"):
+                    # Most values are texts, and nothing is made of those that do not differ: this is the hot path.
+                    change = self._text(value, other, role_at(parent, name), parent)
+                    if change is not None:
+                        place = f"{pointer}/{escaped(name)}"
+                        yield self._made(change, (*names, name.lower()), place, value, other)
+                elif not _plainly_same(value, other):
+                    inner = _target(a, b) if parent == "operations" and name == "value" else (name.lower(),)
+                    yield from self._value(value, other, (*names, *inner), f"{pointer}/{escaped(name)}")
             return
         others = _spelled(a, b)
         for name, value in a.items():
             other = others.get(name)
-            inner, place = (*names, name.lower()), f"{pointer}/{_escaped(name)}"
+            inner, place = (*names, name.lower()), f"{pointer}/{escaped(name)}"
             if other is None:
-                yield self._made("empty" if _empty(value) else "missing", inner, place, value, None)
+                yield self._made("empty" if _empty(value) else "missing", inner, place, value, None, "remove")
                 continue
-            if other != name:
-                yield self._made("case", inner, place, name, other)
             yield from self._value(value, b[other], inner, place)
+            if other != name:  # after what is in it: places are those of A until then
+                yield self._made("case", inner, place, name, other, "move")
         taken = set(others.values())
         for name, value in b.items():
             if name not in taken:
-                inner, place = (*names, name.lower()), f"{pointer}/{_escaped(name)}"
-                yield self._made("empty" if _empty(value) else "added", inner, place, None, value)
+                inner, place = (*names, name.lower()), f"{pointer}/{escaped(name)}"
+                yield self._made("empty" if _empty(value) else "added", inner, place, None, value, "add")
 
     def _list(self, a: list[Any], b: list[Any], names: Names, pointer: str) -> Iterator[Difference]:
-        if names[-1] == "schemas" and a == b:
+        last = names[-1]
+        if last == "schemas" and a == b:
+            return
+        if len(a) == len(b) == 1 and last != "resources":
+            yield from self._value(a[0], b[0], names, f"{pointer}/0")
             return
         pairs = paired_elements(a, b, names, self._kind, self._bindings)
         others = list(zip(pairs.only_a, pairs.only_b, strict=False))
-        if others and names == ("response", "body", "resources") and self._is_page([(a[x], b[y]) for x, y in others]):
+        on_page = names == ("response", "body", "resources")
+        page = bool(others) and on_page and self._is_page([(a[x], b[y]) for x, y in others])
+        if page:
             # Which resources stand on a page is a matter of their order, which RFC 7644 section 3.4.2.4 leaves open.
-            yield self._made("order", names, pointer, a, b)
             pairs = Pairs(sorted(pairs.both), [], [])
         for left, right in pairs.both:
             yield from self._value(a[left], b[right], names, f"{pointer}/{left}")
-        if any(x[1] > y[1] for x, y in zip(pairs.both, pairs.both[1:], strict=False)):
-            yield self._made("order", names, pointer, a, b)
         for left in reversed(pairs.only_a):
             yield self._made("missing", names, f"{pointer}/{left}", a[left], None)
-        for right in pairs.only_b:
-            yield self._made("added", names, f"{pointer}/-", None, b[right])
+        for right in pairs.only_b:  # where it is in B, and so too in A once those that are missing are gone
+            yield self._made("added", names, f"{pointer}/{right}", None, b[right])
+        if page or any(x[1] > y[1] for x, y in zip(pairs.both, pairs.both[1:], strict=False)):
+            yield self._made("order", names, pointer, a, b)
 
     def _is_page(self, others: list[tuple[Any, Any]]) -> bool:
         """Whether both answers are parts of lists of as many resources, and the runs know these from elsewhere."""
@@ -311,13 +322,14 @@ class _Walk:
         ids = [[str(member(it, "id")) for it in pair] for pair in others]
         return all(known.b_of(self._kind, x) is not None or known.a_of(self._kind, y) is not None for x, y in ids)
 
-    def _text(self, a: str, b: str, names: Names) -> Change | None:
+    def _text(self, a: str, b: str, role: Role, parent: str) -> Change | None:
         """Return how two strings differ in their role; ids and names are bound on the way."""
-        if _DATE.fullmatch(a) and _DATE.fullmatch(b):
-            return None if _form(a) == _form(b) else "form"
-        role, bindings = role_of(names[2:]), self._bindings
-        if role in {"text", "name", "detail"} and a == b:
+        if a == b and role in _PLAIN:
             return None
+        same_form = dates(a, b)
+        if same_form is not None:
+            return None if same_form else "form"
+        bindings = self._bindings
         if role in {"secret", "version"}:
             return None
         if role == "id" and not self._fixed:
@@ -325,7 +337,7 @@ class _Walk:
         if role == "member":
             if bindings.b_of("Group", a) == b:  # groups may be members of groups
                 return None
-            return None if bindings.same("Group" if names[-2] == "groups" else "User", a, b) else "other"
+            return None if bindings.same("Group" if parent == "groups" else "User", a, b) else "other"
         if role in {"externalId", "bulkId"}:
             return None if bindings.same(EXTERNAL if role == "externalId" else "bulkId", a, b) else "value"
         if role == "location" or a.startswith(("http://", "https://")):
@@ -341,7 +353,7 @@ class _Walk:
         if self._asked and (role == "name" or _made_up(a, b)):
             bindings.sent(a, b)
             return None
-        return None if bindings.same_text(_undated(a), _undated(b), ids=role == "detail") else "value"
+        return None if bindings.same_text(undated(a), undated(b), ids=role == "detail") else "value"
 
     def _located(self, a: str, b: str) -> Change | None:
         left, right = place_of(a, self._a), place_of(b, self._b)
@@ -380,6 +392,12 @@ def _unfiltered(path: str) -> str:
     return (before + (rest.rpartition("]")[2] if bracket else "")).lower()
 
 
+def _around(it: Seen) -> Hashable:
+    """Return what else counts when a body is compared: where the exchange was sent, for the URLs in it."""
+    operation, exchange = it.operation, it.exchange
+    return operation.kind, operation.endpoint, operation.base_path, it.host, exchange.upstream_address
+
+
 def _plainly_same(a: object, b: object) -> bool:
     """Whether two values are the same number, truth value or null; strings may have a role."""
     return type(a) is type(b) and not isinstance(a, str | dict | list) and a == b
@@ -413,16 +431,6 @@ def _agrees(etag: str, body: Body) -> bool | None:
     return etag == version if isinstance(version, str) else None
 
 
-def _form(date: str) -> tuple[str | None, bool, bool]:
-    found = _DATE.fullmatch(date)
-    assert found is not None
-    return found[1], found[2] is not None, found[4] is not None
-
-
-def _undated(text: str) -> str:
-    return _HTTP_DATE.sub("DATE", _DATE.sub("DATE", text))
-
-
 def _media(value: str) -> str:
     return ";".join([part.strip() for part in value.lower().split(";")]).removesuffix(";charset=utf-8")
 
@@ -433,10 +441,6 @@ def _joined(values: tuple[str, ...] | None) -> str | None:
 
 def _told(body: Body) -> Any:  # noqa: ANN401 - whatever the body says
     return body.value if body.form in {"json", "text"} else f"({body.word})" if body.word else None
-
-
-def _short(value: Any) -> Any:  # noqa: ANN401 - JSON
-    return f"{value[:_CUT]}…" if isinstance(value, str) and len(value) > _CUT else value
 
 
 def _between(a: object, b: object) -> Change:
@@ -460,5 +464,6 @@ def _type(value: object) -> str:
     return "null" if value is None else "object" if isinstance(value, dict) else "array"
 
 
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+def escaped(name: str) -> str:
+    """Return a name as a part of a JSON pointer (RFC 6901 section 3)."""
+    return name.replace("~", "~0").replace("/", "~1") if "~" in name or "/" in name else name

@@ -8,13 +8,28 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from scimproxy.bodies import Seen
-from scimproxy.diff import Difference, operations
-from scimproxy.run_diff import VERDICTS, PairDiff, RunDiff, TimingChange
+from scimproxy.diff import Difference, escaped
+from scimproxy.judging import VERDICTS, Verdict
+from scimproxy.run_diff import PairDiff, RunDiff, TimingChange
 
-__all__ = ["as_json", "markdown", "sentence", "shown", "timing_line", "title"]
+__all__ = [
+    "FEW",
+    "Group",
+    "as_json",
+    "groups",
+    "markdown",
+    "operations",
+    "sentence",
+    "shown",
+    "sides",
+    "timing_line",
+    "title",
+]
 
 _LONGEST = 200
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
@@ -33,7 +48,8 @@ def as_json(found: RunDiff, names: tuple[str, str]) -> dict[str, Any]:
                 "b": _of(pair.b),
                 "summary": title(pair),
                 "verdict": pair.verdict,
-                "operations": operations(list(pair.differences)),
+                "operations": operations(pair.differences),
+                "remarks": [one.reason for one in pair.differences if not one.pointer],
             }
             for pair in found.pairs
         ],
@@ -53,6 +69,32 @@ def as_json(found: RunDiff, names: tuple[str, str]) -> dict[str, Any]:
     }
 
 
+def operations(found: Sequence[Difference]) -> list[dict[str, Any]]:
+    """Return differences as RFC 6902 operations, with `was`, `verdict` and `reason` beside their own members.
+
+    Applied in their order to A's document they give B's, but for what is bound or always differs. The document is
+    `{"request": {"method", "path", "query", "headers", "body"}, "response": {"status", "http_version", "headers",
+    "body"}, "failure"}`, and `byte_order_mark` beside a body that begins with one; `query` and `headers` are objects
+    of texts by names in small letters. What an exchange has not is not there. What has no place (an exchange of one
+    run only, what was left out) is no operation.
+    """
+    made: list[dict[str, Any]] = []
+    for one in found:
+        if not one.pointer:
+            continue
+        entry: dict[str, Any] = {"op": one.op, "path": one.pointer}
+        if one.op == "move":
+            entry["path"] = one.pointer[: one.pointer.rindex("/") + 1] + escaped(one.b)
+            entry["from"] = one.pointer
+        else:
+            if one.in_b:
+                entry["value"] = one.b
+            if one.in_a:
+                entry["was"] = one.a
+        made.append({**entry, "verdict": one.verdict, "reason": one.reason})
+    return made
+
+
 def _of(seen: Seen | None) -> dict[str, Any] | None:
     if seen is None:
         return None
@@ -66,6 +108,30 @@ def title(pair: PairDiff) -> str:
     step = pair.seen.step
     said = pair.seen.operation.summary
     return said if step is None else f"{step[0]} {step[1] or said}".strip()
+
+
+FEW = 4
+"""Pairs from which on it is worth telling what they have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A kind of difference that pairs have in common; `pairs` are their indexes."""
+
+    verdict: Verdict
+    place: str
+    reason: str
+    pairs: tuple[int, ...]
+
+
+def groups(pairs: Sequence[PairDiff]) -> list[Group]:
+    """Return the kinds of differences, the worst and most frequent first."""
+    found: dict[tuple[Verdict, str, str], list[int]] = {}
+    for at, pair in enumerate(pairs):
+        for key in {(one.verdict, "/".join(one.names), one.reason): None for one in pair.differences if one.pointer}:
+            found.setdefault(key, []).append(at)
+    made = [Group(*key, tuple(at)) for key, at in found.items()]
+    return sorted(made, key=lambda one: (VERDICTS.index(one.verdict), -len(one.pairs), one.place, one.reason))
 
 
 def sentence(found: RunDiff) -> str:
@@ -84,6 +150,11 @@ def timing_line(one: TimingChange) -> str:
         f"{one.operation}: {slower.a_ms:.1f} ms -> {slower.b_ms:.1f} ms "
         f"({slower.ratio:.1f} times, {slower.pairs} pairs, p = {slower.p:.1g})"
     )
+
+
+def sides(one: Difference) -> tuple[tuple[bool, Any], tuple[bool, Any]]:
+    """Return for A and for B whether there is anything, and what."""
+    return (bool(one.pointer) and one.in_a, one.a), (bool(one.pointer) and one.in_b, one.b)
 
 
 def shown(value: Any) -> str:  # noqa: ANN401 - JSON
@@ -107,8 +178,7 @@ def markdown(found: RunDiff, names: tuple[str, str], *, noise: bool = False) -> 
 
 
 def _row(one: Difference) -> str:
-    a = "" if one.change == "added" else _code(shown(one.a))
-    b = "" if one.change == "missing" else _code(shown(one.b))
+    a, b = (_code(shown(value)) if there else "" for there, value in sides(one))
     return f"| {one.verdict} | {_code(one.pointer) if one.pointer else ''} | {a} | {b} | {_cell(one.reason)} |"
 
 

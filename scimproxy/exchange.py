@@ -325,12 +325,12 @@ class Rewrite:
 class Exchange:
     """One request and what became of it.
 
-    `request` is what the client sent, `response` what the client was given (where a fault reset its connection after
-    the upstream had answered: that answer; the failure says that the client never saw it).
+    `request` is what the client sent, `response` what the client was given (where a fault reset its connection
+    after the upstream had answered: that answer; the failure says that the client never saw it).
     `upstream_request_target` and `upstream_request_headers` are what we sent on; `upstream_response_headers` what
     came back, each only where it differs (None: the same). `client_index` and `upstream_index` are the 1-based
-    numbers of this exchange on its connections: above 1, the connection was reused. `client_address` is the true client where something vouches
-    for it, else the peer; `client_claim` is what unvouched headers say.
+    numbers of this exchange on its connections: above 1, the connection was reused. `client_address` is the true
+    client where something vouches for it, else the peer; `client_claim` is what unvouched headers say.
     `attempts` counts tries upstream (2 = retried once), None where there was none. `ended` says how the client's
     side ended, in words ("keep-alive", "closed by client before the answer", ...). `uid` is the engine's name for an
     exchange while it is in flight: a pending row becomes the final one by it.

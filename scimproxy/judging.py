@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["Change", "Verdict", "judge"]
+__all__ = ["VERDICTS", "Change", "Verdict", "judge"]
 
 type Verdict = Literal["breaking", "changed", "additive", "noise"]
 """From what stops clients to what nobody notices."""
+VERDICTS: tuple[Verdict, ...] = ("breaking", "changed", "additive", "noise")
+"""The worst first."""
 
 type Change = Literal[
     "missing",
@@ -72,6 +74,11 @@ def judge(change: Change, names: tuple[str, ...], *, leads: bool = True) -> tupl
         return _of_header(change, names[-1] if leads or change != "missing" else "")
     if part == "body":
         return _of_body(change, names[2:])
+    if part == "byte_order_mark":
+        return (
+            "changed",
+            "JSON begins without a byte order mark (RFC 8259 section 8.1)",
+        )
     return "changed", "the response is another one"
 
 

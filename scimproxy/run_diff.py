@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from scimproxy import rank
 from scimproxy.bind import Bindings
 from scimproxy.bodies import Seen
-from scimproxy.diff import Difference, differences
-from scimproxy.judging import Change, Verdict
+from scimproxy.diff import Agreed, Difference, Judge, differences
+from scimproxy.judging import VERDICTS, Change, Verdict
+from scimproxy.masks import Masks
 from scimproxy.match import pair_runs
 
 __all__ = ["VERDICTS", "PairDiff", "RunDiff", "TimingChange", "compare_pair", "compare_runs"]
 
-VERDICTS: tuple[Verdict, ...] = ("breaking", "changed", "additive", "noise")
 LEARNED = "it differs between runs of the same build too"
 
 
@@ -82,10 +83,10 @@ class RunDiff:
         return not self.pairs and not self.timings
 
 
-def compare_pair(a: Seen, b: Seen, bindings: Bindings | None = None) -> RunDiff:
+def compare_pair(a: Seen, b: Seen, bindings: Bindings | None = None, masks: Masks | None = None) -> RunDiff:
     """Return what differs between two exchanges."""
     bindings = Bindings() if bindings is None else bindings
-    found = differences(a, b, bindings)
+    found = differences(a, b, bindings, again=_again(masks, a))
     return RunDiff(1, (PairDiff(a, b, tuple(found)),) if found else (), (), bindings)
 
 
@@ -95,21 +96,32 @@ def compare_runs(
     *,
     noise: Sequence[Sequence[Seen]] = (),
     bindings: Bindings | None = None,
+    masks: Masks | None = None,
     timing: bool = True,
 ) -> RunDiff:
-    """Return what differs between two runs; `noise` are more runs of the build of run A, `bindings` those known."""
+    """Return what differs between two runs.
+
+    `noise` are more runs of the build of run A, `bindings` those known, and what `masks` covers is noise too.
+    """
     learned: set[Hashable] = set()
     for other in noise:
-        learned |= set(_marks(_compare(a, other, Bindings(), timing=timing)))
-    found = _compare(a, b, Bindings() if bindings is None else bindings, timing=timing)
+        learned |= set(_marks(_compare(a, other, Bindings(), masks, timing=timing)))
+    found = _compare(a, b, Bindings() if bindings is None else bindings, masks, timing=timing)
     return _without(found, learned) if learned else found
 
 
-def _compare(a: Sequence[Seen], b: Sequence[Seen], bindings: Bindings, *, timing: bool) -> RunDiff:
+def _again(masks: Masks | None, a: Seen) -> Judge | None:
+    return None if masks is None else lambda one: masks.applied(one, a)
+
+
+def _compare(
+    a: Sequence[Seen], b: Sequence[Seen], bindings: Bindings, masks: Masks | None, *, timing: bool
+) -> RunDiff:
     pairing = pair_runs(a, b, bindings)
     pairs: list[PairDiff] = []
+    agreed: Agreed = set()
     for left, right in pairing.both:
-        found = differences(a[left], b[right], bindings)
+        found = differences(a[left], b[right], bindings, agreed, _again(masks, a[left]))
         if found:
             pairs.append(PairDiff(a[left], b[right], tuple(found)))
     pairs += [PairDiff(a[at], None, (_only("missing", "A"),)) for at in pairing.only_a]
@@ -119,7 +131,8 @@ def _compare(a: Sequence[Seen], b: Sequence[Seen], bindings: Bindings, *, timing
 
 
 def _only(change: Change, run: str) -> Difference:
-    return Difference("", change, None, None, "changed", f"only run {run} has this exchange", ("only",))
+    op: Literal["remove", "add"] = "remove" if change == "missing" else "add"
+    return Difference("", change, None, None, "changed", f"only run {run} has this exchange", ("only",), op)
 
 
 def _timings(pairs: Sequence[tuple[Seen, Seen]]) -> Iterator[TimingChange]:

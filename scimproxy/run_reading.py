@@ -6,9 +6,10 @@ Place in the flow: store -> read_run -> diff, replay. Both runs are in memory wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from scimproxy.bodies import LONGEST, Seen, seen
+from scimproxy.bodies import LONGEST, Reading, Seen
 from scimproxy.errors import UsageError
 from scimproxy.exchange import Content, Exchange, Run
 from scimproxy.redact import redact
@@ -18,10 +19,13 @@ __all__ = ["MOST_EXCHANGES", "light", "read_run"]
 
 MOST_EXCHANGES = 50_000
 """Exchanges of one run that are compared or repeated."""
+_TOLD_EVERY = 250
 
 
-def read_run(reader: Reader, run: Run) -> list[Seen]:
+def read_run(reader: Reader, run: Run, tell: Callable[[int], None] | None = None) -> list[Seen]:
     """Read a run whole: its exchanges, each with the step of a suite that made it.
+
+    `tell` is told how many have been read, now and then.
 
     Raises:
         UsageError: it has more than MOST_EXCHANGES.
@@ -34,7 +38,13 @@ def read_run(reader: Reader, run: Run) -> list[Seen]:
         )
     suite = reader.suite(run.id)
     steps = {} if suite is None else {one.exchange_id: (one.number, one.note) for one in suite.steps}
-    return [seen(light(one), steps.get(one.id)) for one in reader.all_whole(run.id, with_connections=False)]
+    reading = Reading()
+    made: list[Seen] = []
+    for one in reader.all_whole(run.id, with_connections=False):
+        made.append(reading.seen(light(one), steps.get(one.id)))
+        if tell is not None and len(made) % _TOLD_EVERY == 0:
+            tell(len(made))
+    return made
 
 
 def light(exchange: Exchange) -> Exchange:

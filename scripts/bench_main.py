@@ -26,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import bench_diff
 import bench_growth
 from bench_load import WORKLOADS, Workload, check, load
 from bench_peers import DIRECT, NODE, PEERS, ROOT, Peer, Running, Upstream, start, upstream
@@ -34,7 +35,8 @@ from bench_report import into_page, markdown, summary, tables
 
 PAGE = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "images" / "performance.svg"
-EXTRAS = ("growth", "memory", "start")
+EXTRAS = ("growth", "memory", "start", "diff")
+"""What is asked of scimproxy alone. Workloads that play recordings back have their place beside `diff`."""
 
 
 class Bench:
@@ -170,6 +172,14 @@ class Bench:
             return None
         return made
 
+    def diff(self) -> dict[str, Any]:
+        """Measure `scimproxy diff` on two runs."""
+        count = 2_000 if self.options.quick else 10_000
+        self.tell(f"diff: making two runs of {count:,} exchanges, and comparing them")
+        made = bench_diff.measure_diff(self.folder / "diff", count, self.options.rounds)
+        shutil.rmtree(self.folder / "diff", ignore_errors=True)
+        return made
+
 
 def _cannot(peer: Peer, workload: Workload) -> str | None:
     if peer.forward and (workload.tls or workload.blob):
@@ -276,6 +286,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             result["growth"] = bench.growth()
         if "memory" in given.workload:
             result["memory"] = bench.memory()
+        if "diff" in given.workload:
+            result["diff"] = bench.diff()
         bench.tell("done")
     if sys.stderr.isatty():
         print(file=sys.stderr)
@@ -307,6 +319,7 @@ def main() -> int:
         PICTURE.parent.mkdir(exist_ok=True)
         PICTURE.write_text(picture(result), encoding="utf-8")
     failed = any(row["error"] for work in result["workloads"].values() for row in work["rows"].values())
+    failed |= bool(result.get("diff", {}).get("error"))
     return 1 if failed else 0
 
 

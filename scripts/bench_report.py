@@ -170,6 +170,10 @@ def _others(result: Mapping[str, Any]) -> list[str]:
             f"at most: {number(memory['peak_mib'])} MiB",
             "",
         ]
+    if diff := result.get("diff"):
+        about = f"{diff['exchanges']:,} exchanges against {diff['exchanges']:,}"
+        figures = [number(diff.get(name)) for name in ("seconds", "cpu_s", "peak_mib")]
+        made += _table("scimproxy diff", ["s", "CPU s", "MiB"], [(about, diff["error"] or figures)], width=33)
     return made
 
 
@@ -202,6 +206,8 @@ def claims(result: Mapping[str, Any]) -> list[tuple[str, str, str, bool]]:
         text = f"memory growth from {memory['from']:,} to {memory['to']:,}, MiB"
         claim(text, memory["to_mib"] - memory["from_mib"], 5, least=False)
         claim("peak memory, MiB", memory["peak_mib"], 90, least=False)
+    if (diff := result.get("diff")) and diff["exchanges"] >= 10_000:
+        claim("diff of 10,000 against 10,000 exchanges, s", diff.get("seconds"), 5, least=False)
     return made
 
 

@@ -15,7 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "scripts"))
 
-from bench_load import WORKLOADS, check, parse_figures  # noqa: E402 - the path is set above
+from bench_diff import compare_runs, measure_diff  # noqa: E402 - the path is set above
+from bench_load import WORKLOADS, check, parse_figures  # noqa: E402 - as above
 from bench_main import options  # noqa: E402 - as above
 from bench_payload import BLOB, PIECE, POST_BODY, answer, number_of  # noqa: E402 - as above
 from bench_peers import PEERS, Peer, count_flows, start, upstream  # noqa: E402 - as above
@@ -68,6 +69,7 @@ def _result() -> dict[str, Any]:
         "growth": {"0": row(5000, of_empty=1.0), "1000000": row(4700, of_empty=0.94)},
         "memory": {"from": 50_000, "to": 500_000, "from_mib": 60.0, "to_mib": 66.0, "peak_mib": 70.0},
         "start": {"native": 0.3, "scimproxy --help": 0.07},
+        "diff": {"exchanges": 10_000, "error": None, "seconds": 4.1, "cpu_s": 3.9, "peak_mib": 190.0},
     }
 
 
@@ -266,3 +268,25 @@ def test_a_very_short_run(tmp_path: Path) -> None:
         assert rows[name]["cpu_ms"] > 0
     assert "rate to the fastest other that records" in done.stdout
     ET.parse(tmp_path / "bench.svg")
+
+
+# --- diff
+
+
+def test_two_runs_are_made_and_compared(tmp_path: Path) -> None:
+    made = measure_diff(tmp_path, 50, 1)
+    assert made["error"] is None
+    assert (made["exchanges"], made["rounds"]) == (50, 1)
+    assert min(made["seconds"], made["cpu_s"], made["peak_mib"]) > 0
+    assert compare_runs(tmp_path / "diff.db", 3)["error"].startswith(
+        "3 breaking differences were made, and found were"
+    )
+    assert compare_runs(tmp_path / "none.db", 0)["error"] == "scimproxy diff ended with 3"
+
+
+def test_what_is_told_of_a_diff(result: dict[str, Any]) -> None:
+    line = next(line for line in tables(result).splitlines() if line.startswith("10,000 exchanges against 10,000"))
+    assert line.split()[4:] == ["4.10", "3.90", "190"]
+    assert ("diff of 10,000 against 10,000 exchanges, s", "4.10", "<= 5", True) in claims(result)
+    result["diff"] = {"exchanges": 10_000, "error": "it broke"}
+    assert "10,000 exchanges against 10,000   it broke" in tables(result)

@@ -118,6 +118,41 @@ def test_noise_is_learned_and_shown_when_asked_for(db: Path) -> None:
     assert "  noise    /response/body/hits" in shown.splitlines()
 
 
+def test_masks(db: Path, tmp_path: Path) -> None:
+    assert "1 noise" in invoke(db, "1", "4", "--mask", "hits").stdout
+    shown = invoke(db, "1", "4", "--ignore", "/response/body/hits", "--show-noise").stdout
+    assert "masked by --mask /response/body/hits" in shown
+    file = tmp_path / "masks.txt"
+    file.write_text("# counters\nhits\n\nlist\n")
+    result = invoke(db, "1", "3", "--masks", str(file), "--mask", "nickName")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "2 pairs compared: 42 noise")
+    assert invoke(db, "-x", "2", "8", "--mask", "hits").stdout.splitlines()[-1] == "1 pair compared: 1 noise"
+    for given in (("--mask", "emails["), ("--mask", "/title")):
+        wrong = invoke(db, "1", "4", *given)
+        assert wrong.exit_code == 2 and "Hint:" in wrong.stderr
+    missing = invoke(db, "1", "4", "--masks", str(tmp_path / "no.txt"))
+    assert (missing.exit_code, "cannot be read as masks" in missing.stderr) == (3, True)
+
+
+def test_runs_of_two_databases(db: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    with Store.open(other) as store:
+        store.start_run(factories.run(name="theirs"))
+        for one in (
+            create("zoe", "9", title="Chief"),
+            factories.exchange("GET", "/scim/v2/Users/9", answer={"hits": 2}),
+        ):
+            store.add(one)
+    result = invoke(db, "1", f"{other}:last")
+    assert result.stdout.splitlines()[:2] == ["A: run 1 (old)", "B: other.db: run 1 (theirs)"]
+    assert (result.exit_code, "Boss" in result.stdout) == (1, True)
+    noise = invoke(other, f"{db}:old", f"{db}:4", "--noise", f"{db}:4")
+    assert noise.stdout.splitlines()[-1] == "2 pairs compared: 1 noise"
+    assert invoke(db, "-x", "1", f"{other}:1").stdout.splitlines()[1] == f"B: exchange {other}:1"
+    assert invoke(db, "1", f"{tmp_path / 'none.db'}:1").exit_code == 3
+    assert "There is no run 'no:such'" in invoke(db, "1", "no:such").stderr
+
+
 def test_timing(db: Path) -> None:
     result = invoke(db, "fast", "slow")
     assert result.exit_code == 0, "slower is changed, not breaking"
@@ -145,6 +180,25 @@ def test_only_in_one_run(db: Path) -> None:
     result = invoke(db, "1", "fast")
     assert "only run A has this exchange" in result.stdout
     assert "only run B has this exchange" in result.stdout
+
+
+def test_what_many_pairs_have_in_common_is_told_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "c.db"
+    with Store.open(path) as store:
+        for answer in ({"a": 1, **{f"b{at}": 1 for at in range(20)}}, {"a": "1", "c": [], "d": HOSTILE}):
+            store.start_run(factories.run())
+            for number in range(4):
+                store.add(factories.exchange("GET", f"/scim/v2/Users/{number}", answer=answer))
+    lines = invoke(path, "1", "2").stdout.splitlines()
+    assert lines[-17:-13] == [
+        "",
+        "In short",
+        "  breaking     4 x response/body/a: the JSON type is another one",
+        "  breaking     4 x response/body/b0: clients that read it find nothing",
+    ]
+    assert lines[-3:-1] == ["  10 more", ""]
+    assert max(map(width_of, lines)) <= 80
+    assert "12 more" not in invoke(path, "1", "2", "--show-noise").stdout
 
 
 def test_files(db: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from scimproxy.judging import Change, judge
         ("status", "response status", "breaking"),
         ("value", "response http_version", "changed"),
         ("value", "response", "changed"),
+        ("added", "response byte_order_mark", "changed"),
         ("missing", "response body", "breaking"),
         ("added", "response body", "additive"),
         ("body", "response body", "breaking"),

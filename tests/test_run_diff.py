@@ -8,6 +8,7 @@ import factories
 from scimproxy.bind import Bindings, Bound
 from scimproxy.bodies import Seen, seen
 from scimproxy.exchange import Timings
+from scimproxy.masks import Masks
 from scimproxy.run_diff import LEARNED, compare_pair, compare_runs
 
 
@@ -57,6 +58,16 @@ def test_noise_is_learned_by_place_and_kind_of_change() -> None:
     gone = compare_runs(a, [read(x="a")], noise=[other])
     assert gone.breaking, "that it is missing was not learned"
     assert compare_runs(a, a, noise=[a]).empty
+
+
+def test_masks_make_noise_and_teach_none() -> None:
+    masks = Masks(["hits"])
+    a, b = [read(hits=1, x="a")], [read(hits=2, x="b")]
+    found = compare_runs(a, b, masks=masks)
+    assert found.counts == {"breaking": 0, "changed": 1, "additive": 0, "noise": 1}
+    gone = compare_pair(a[0], read(x="a"), masks=masks)
+    assert not gone.breaking and gone.pairs[0].differences[0].reason == "masked by --mask hits"
+    assert compare_runs(a, b, masks=masks, noise=[b]).counts["noise"] == 2
 
 
 def many(ms: float, target: str = "Users/1") -> list[Seen]:

@@ -23,6 +23,7 @@ WIDE = 160
 
 _COLOURS = {"breaking": "red", "changed": "yellow", "additive": "green", "noise": "bright_black"}
 _BLOCK_LINES = 12
+_MOST_KINDS = 12
 
 
 def diff_lines(found: RunDiff, names: tuple[str, str], *, noise: bool) -> Iterator[str]:
@@ -38,14 +39,36 @@ def diff_lines(found: RunDiff, names: tuple[str, str], *, noise: bool) -> Iterat
             yield ""
             yield click.style(_heading(pair, width), bold=True)
             for one in told:
+                if not one.pointer:
+                    yield f"  {_verdict(one.verdict)} {one.reason}"
+                    continue
                 yield from _side_by_side(one, width) if width >= WIDE else _unified(one, width)
     timings = [one for one in found.timings if noise or one.verdict != "noise"]
     if timings:
         yield ""
         yield click.style("Timing", bold=True)
         yield from (f"  {_verdict(one.verdict)} {safe(timing_line(one))}" for one in timings)
+    yield from _in_short(found, width, noise=noise)
     yield ""
     yield sentence(found)
+
+
+def _in_short(found: RunDiff, width: int, *, noise: bool) -> Iterator[str]:
+    """Say at the end, where it is still seen, what many pairs have in common."""
+    from scimproxy.diff_report import FEW, groups
+
+    kinds = [one for one in groups(found.pairs) if noise or one.verdict != "noise"]
+    if len(found.pairs) < FEW or not kinds:
+        return
+    yield ""
+    yield click.style("In short", bold=True)
+    for one in kinds[:_MOST_KINDS]:
+        times = f"{len(one.pairs):,} x"
+        place, reason = safe(one.place), one.reason
+        said = f"{times:>8} {place}: {reason}"
+        yield f"  {_verdict(one.verdict)}{fit(said, width - 10).rstrip()}"
+    if len(kinds) > _MOST_KINDS:
+        yield f"  {len(kinds) - _MOST_KINDS:,} more"
 
 
 def _heading(pair: PairDiff, width: int) -> str:
@@ -81,9 +104,10 @@ def _side_by_side(one: Difference, width: int) -> Iterator[str]:
 
 
 def _sides(one: Difference) -> tuple[list[str], list[str]]:
-    if not one.pointer:
-        return [], []
-    return ([] if one.change == "added" else _value(one.a)), ([] if one.change == "missing" else _value(one.b))
+    from scimproxy.diff_report import sides
+
+    a, b = (_value(value) if there else [] for there, value in sides(one))
+    return a, b
 
 
 def _value(value: Any) -> list[str]:  # noqa: ANN401 - JSON

@@ -27,8 +27,11 @@ def get(body: object, name: str) -> Any:  # noqa: ANN401 - JSON is anything
         return None
     if name in body:
         return body[name]
-    wanted = name.lower()
-    return next((value for have, value in body.items() if have.lower() == wanted), None)
+    wanted, length = name.lower(), len(name)
+    for have, value in body.items():
+        if len(have) == length and have.lower() == wanted:  # lengths first: most members are others
+            return value
+    return None
 
 
 def clean(text: str, most: int) -> str:

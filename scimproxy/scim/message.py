@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import unquote, unquote_plus
 
@@ -20,7 +21,7 @@ from scimproxy.scim import Kind
 from scimproxy.scim.changes import changes_of, clean, get, hide_passwords, phrase
 from scimproxy.scim.filters import parse_filter
 
-__all__ = ["Operation", "operation_of"]
+__all__ = ["Objects", "Operation", "operation_of"]
 
 _BODY_LIMIT = 1024 * 1024
 _QUERY_LIMIT = 16_384
@@ -87,11 +88,17 @@ class _Place:
         return self.endpoint == ".search" or self.rest == (".search",)
 
 
-def operation_of(exchange: Exchange, *, base_path: str | None = None) -> Operation:
-    """Return what the exchange is; `base_path` is where the server's SCIM root is known to be. Never raises."""
+type Objects = tuple[dict[str, Any] | None, dict[str, Any] | None]
+"""The bodies of request and response where they are JSON objects."""
+
+
+def operation_of(exchange: Exchange, *, base_path: str | None = None, objects: Objects | None = None) -> Operation:
+    """Return what the exchange is; `base_path` is where the server's SCIM root is known to be. Never raises.
+
+    `objects` are the bodies for those who have read them already.
+    """
     request = exchange.request
-    sent = _body(request.content, request.headers)
-    answer = _body(exchange.response.content, exchange.response.headers) if exchange.response else None
+    sent, answer = _objects(exchange) if objects is None else objects
     # What scimproxy answers itself says something of the error, and nothing of what was asked for.
     got = None if exchange.origin == "proxy" else answer
     path = _path(request)
@@ -104,24 +111,33 @@ def operation_of(exchange: Exchange, *, base_path: str | None = None) -> Operati
         shown = f"{clean(method, 20)} {clean(path, _SUMMARY_CHARS - 30)}"
         return Operation(summary=shown, is_scim=version is not None, version=version, **_error(answer))
     kind = _kind(method, place)
+    resource_type = _resource_type(place, sent, got)
     made = Operation(
         kind=kind,
         is_scim=True,
         version=version,
         base_path=place.base_path,
         endpoint=f"/{place.endpoint}",
-        resource_type=_resource_type(place, sent, got),
+        resource_type=resource_type,
+        resource_id=_resource_id(place, kind, got),
+        resource_name=_name(kind, resource_type, sent, got),
         operation_count=_operation_count(sent) if kind == "bulk" else None,
         changes=changes_of(sent) if method == "PATCH" and kind in {"patch", "me"} else (),
         total_results=_number(get(got, "totalResults")),
         **_error(answer),
         **_query(request, sent, kind),
     )
-    made = replace(made, resource_id=_resource_id(place, kind, got), resource_name=_name(made, sent, got))
-    return replace(made, summary=clean(_summary(made, method), _SUMMARY_CHARS))
+    # Past the frozen class, as a copy of so many fields costs more than all of the rest: nobody has seen it yet.
+    object.__setattr__(made, "summary", clean(_summary(made, method), _SUMMARY_CHARS))
+    return made
 
 
 # -- reading the message
+
+
+def _objects(exchange: Exchange) -> Objects:
+    request, response = exchange.request, exchange.response
+    return _body(request.content, request.headers), _body(response.content, response.headers) if response else None
 
 
 def _body(content: Content, headers: Headers) -> dict[str, Any] | None:
@@ -167,6 +183,7 @@ def _place_at(parts: list[str], at: int) -> _Place:
     return _Place("".join(f"/{part}" for part in parts[:at]), parts[at], tuple(parts[at + 1 :]))
 
 
+@lru_cache(maxsize=256)  # of up to 16 KiB each; a resource is asked for again and again
 def _place(path: str, base_path: str | None) -> _Place | None:
     """Find the endpoint: the leftmost known name that has no more than an id behind it, below any base path."""
     parts = _segments(path)
@@ -269,11 +286,13 @@ def _resource_id(place: _Place, kind: Kind, got: dict[str, Any] | None) -> str |
     return None
 
 
-def _name(operation: Operation, sent: dict[str, Any] | None, got: dict[str, Any] | None) -> str | None:
+def _name(
+    kind: Kind, resource_type: str | None, sent: dict[str, Any] | None, got: dict[str, Any] | None
+) -> str | None:
     """Return how people call the resource: as the answer says, else as the request does."""
-    if operation.kind in {"list", "search", "bulk", "other"}:
+    if kind in {"list", "search", "bulk", "other"}:
         return None
-    order = ("displayName", "userName") if operation.resource_type == "Group" else ("userName", "displayName", "name")
+    order = ("displayName", "userName") if resource_type == "Group" else ("userName", "displayName", "name")
     for body in (got, sent, _pathless_value(sent)):
         for attribute in order:
             found = get(body, attribute)
@@ -323,6 +342,8 @@ def _number(value: object) -> int | None:
 
 def _query(request: Request, sent: dict[str, Any] | None, kind: Kind) -> dict[str, Any]:
     """Read the parameters of RFC 7644 section 3.4.2 from the query, or from the body of a search."""
+    if not request.query and kind != "search":
+        return {}
     given: dict[str, object] = {}
     for part in (request.query or "")[:_QUERY_LIMIT].split("&"):
         name, _, value = part.partition("=")
@@ -339,14 +360,17 @@ def _query(request: Request, sent: dict[str, Any] | None, kind: Kind) -> dict[st
     }
     text = given.get("filter")
     if isinstance(text, str) and text:
-        text = text[:_QUERY_LIMIT]
-        try:
-            shown = str(parse_filter(text))
-        except SyntaxProblem as exc:
-            found["filter_problem"] = exc.message
-            shown = text
-        found["filter"] = hide_passwords(shown)
+        found["filter"], found["filter_problem"] = _filter(text[:_QUERY_LIMIT])
     return found
+
+
+@lru_cache(maxsize=256)  # as above
+def _filter(text: str) -> tuple[str, str | None]:
+    """Return the canonical text of a filter, without passwords, and what is wrong with it."""
+    try:
+        return hide_passwords(str(parse_filter(text))), None
+    except SyntaxProblem as exc:
+        return hide_passwords(text), exc.message
 
 
 def _word(value: object) -> str | None:

@@ -11,7 +11,14 @@ from collections.abc import Iterator, Sequence
 
 from scimproxy.exchange import Connection, Content, Exchange, Headers, Request, Response
 from scimproxy.store.pieces import COMPRESSED, PIECE, moment, read
-from scimproxy.store.rows import certificate_from_row, connection_from_row, exchange_from_row, headers_from_text
+from scimproxy.store.rows import (
+    CONTENT_PLACES,
+    EXCHANGE_COLUMNS,
+    certificate_from_row,
+    connection_from_row,
+    exchange_from_row,
+    headers_from_text,
+)
 
 __all__ = ["Loader"]
 
@@ -20,6 +27,12 @@ _BEGINNING = 1024 * 1024 + 1
 _CONTENT_SQL = (
     "SELECT size, sha256, redacted, encoding, iif(stored_size <= ?, data, NULL) AS data FROM contents WHERE id = ?"
 )
+_CONTENTS_SQL = (
+    "SELECT id, data, size, sha256, redacted FROM contents WHERE stored_size <= ? AND encoding IS NULL AND id IN"
+)
+_COLUMNS = ", ".join(f"e.{name}" for name in EXCHANGE_COLUMNS)
+_AHEAD = 64 * 1024
+"""Contents of so many stored bytes are read with their neighbours."""
 
 _KEPT = 256
 _KEPT_BYTES = 64 * 1024
@@ -34,6 +47,7 @@ class Loader:
         self._cursor.row_factory = sqlite3.Row
         self._headers: dict[int, Headers] = {}
         self._contents: dict[int, Content] = {}
+        self._ahead: dict[int, Content] = {}
         self._most: int | None = None
 
     def forget(self) -> None:
@@ -44,7 +58,12 @@ class Loader:
     def exchanges(self, ids: Sequence[int], *, with_connections: bool = True) -> list[Exchange]:
         """Return the exchanges with these ids that exist, in the order of the ids."""
         known: dict[int, Connection] | None = {} if with_connections else None
-        return [self._exchange(row, known) for row in self._rows(ids)]
+        rows = self._rows(ids)
+        self._ahead = self._small([row[at] for row in rows for at in CONTENT_PLACES])
+        try:
+            return [self._exchange(row, known) for row in rows]
+        finally:
+            self._ahead = {}
 
     def begun(self, ids: Sequence[int]) -> Iterator[Exchange]:
         """Give exchanges as far as their meaning and a search need them: one by one, of big contents the beginning.
@@ -68,7 +87,7 @@ class Loader:
         rows = {
             row["id"]: row
             for row in self._cursor.execute(
-                "SELECT e.*, o.client AS derived_client FROM exchanges e"  # noqa: S608 - question marks only
+                f"SELECT {_COLUMNS}, o.client AS derived_client FROM exchanges e"  # noqa: S608 - our words only
                 f" LEFT JOIN operations o ON o.exchange_id = e.id WHERE e.id IN (?{', ?' * (len(ids) - 1)})",
                 tuple(ids),
             ).fetchall()
@@ -98,7 +117,7 @@ class Loader:
 
     def content(self, number: int) -> Content:
         """Return the content of a row of contents."""
-        found = self._contents.get(number)
+        found = self._contents.get(number) or self._ahead.get(number)
         if found is None:
             row = self._cursor.execute(_CONTENT_SQL, (PIECE, number)).fetchone()
             data = row["data"]
@@ -112,6 +131,15 @@ class Loader:
                     self._contents.clear()
                 self._contents[number] = found
         return found
+
+    def _small(self, numbers: list[int | None]) -> dict[int, Content]:
+        """Return those of these contents that are small and not compressed: in one query, as there are many."""
+        wanted = tuple({one for one in numbers if one is not None and one not in self._contents})
+        if len(wanted) < 2:
+            return {}
+        marks = f"(?{', ?' * (len(wanted) - 1)})"
+        rows = self._conn.execute(f"{_CONTENTS_SQL} {marks}", (_AHEAD, *wanted)).fetchall()
+        return {number: Content(data, size, sha256, bool(redacted)) for number, data, size, sha256, redacted in rows}
 
     def _big(self, number: int) -> bytes:
         with moment(self._conn):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -337,74 +337,80 @@ def settle(loose: list[Any], number: int, seq: int, run_id: int, parts: Numbers)
 
 
 def exchange_from_row(
-    row: sqlite3.Row, parts: Values, connections: tuple[Connection | None, Connection | None], client: str | None
+    row: Sequence[Any], parts: Values, connections: tuple[Connection | None, Connection | None], client: str | None
 ) -> Exchange:
-    """Return the exchange of a row. `parts` gives values by row id: `parts.headers(id)` and `parts.content(id)`."""
+    """Return the exchange of a row of EXCHANGE_COLUMNS, in their order (more may follow).
+
+    `parts` gives values by row id: `parts.headers(id)` and `parts.content(id)`. By place, not by name: SQLite's rows
+    look through all columns for a name, which took longer than everything else here.
+    """
+    (
+        number, seq, run_id, state, origin, method, target, scheme, host, status_code, reason,
+        failure_kind, failure_message, failure_phase, failure_side, started_at, ended_at, total_ms,
+        dns_ms, connect_ms, tls_ms, send_ms, wait_ms, receive_ms, _, client_address, client_claim,
+        _, client_index, upstream_address, _, upstream_index,
+        attempts, ended, request_http_version, request_headers, request_content, request_trailers,
+        request_wire_bytes, response_http_version, response_headers, response_content,
+        response_trailers, response_wire_bytes, upstream_request_target, upstream_request_headers,
+        upstream_response_headers, rewrites, note, tags, uid, parent_id, extra, *_,
+    ) = row  # fmt: skip
 
     def headers(number: int | None) -> Headers | None:
         return None if number is None else parts.headers(number)
 
     response = None
-    if row["status_code"] is not None:
+    if status_code is not None:
         response = Response(
-            status_code=row["status_code"],
-            reason=row["reason"],
-            http_version=row["response_http_version"],
-            headers=headers(row["response_headers_id"]) or Headers(),
-            content=parts.content(row["response_content_id"]),
-            trailers=headers(row["response_trailers_id"]),
-            wire_bytes=row["response_wire_bytes"],
+            status_code,
+            reason,
+            response_http_version,
+            headers(response_headers) or Headers(),
+            parts.content(response_content),
+            None if response_trailers is None else parts.headers(response_trailers),
+            response_wire_bytes,
         )
     failure = None
-    if row["failure_kind"] is not None:
-        failure = Failure(row["failure_kind"], row["failure_message"], row["failure_phase"], row["failure_side"])
+    if failure_kind is not None:
+        failure = Failure(failure_kind, failure_message, failure_phase, failure_side)
     return Exchange(
         request=Request(
-            method=row["method"],
-            target=row["target"],
-            http_version=row["request_http_version"],
-            headers=headers(row["request_headers_id"]) or Headers(),
-            content=parts.content(row["request_content_id"]),
-            trailers=headers(row["request_trailers_id"]),
-            wire_bytes=row["request_wire_bytes"],
+            method,
+            target,
+            request_http_version,
+            headers(request_headers) or Headers(),
+            parts.content(request_content),
+            None if request_trailers is None else parts.headers(request_trailers),
+            request_wire_bytes,
         ),
         response=response,
         failure=failure,
-        state=row["state"],
-        origin=row["origin"],
-        started_at=from_iso(row["started_at"]),
-        ended_at=_maybe_at(row["ended_at"]),
-        timings=Timings(
-            dns=row["dns_ms"],
-            connect=row["connect_ms"],
-            tls=row["tls_ms"],
-            send=row["send_ms"],
-            wait=row["wait_ms"],
-            receive=row["receive_ms"],
-            total=row["total_ms"],
-        ),
+        state=state,
+        origin=origin,
+        started_at=from_iso(started_at),
+        ended_at=_maybe_at(ended_at),
+        timings=Timings(dns_ms, connect_ms, tls_ms, send_ms, wait_ms, receive_ms, total_ms),
         client_connection=connections[0],
-        client_index=row["client_index"],
+        client_index=client_index,
         upstream_connection=connections[1],
-        upstream_index=row["upstream_index"],
-        upstream_address=row["upstream_address"],
-        client_address=row["client_address"],
-        client_claim=row["client_claim"],
-        scheme=row["scheme"],
-        host=row["host"],
-        upstream_request_target=row["upstream_request_target"],
-        upstream_request_headers=headers(row["upstream_request_headers_id"]),
-        upstream_response_headers=headers(row["upstream_response_headers_id"]),
-        rewrites=tuple(Rewrite(*item) for item in _pairs(row["rewrites"])),
-        attempts=row["attempts"],
-        ended=row["ended"],
+        upstream_index=upstream_index,
+        upstream_address=upstream_address,
+        client_address=client_address,
+        client_claim=client_claim,
+        scheme=scheme,
+        host=host,
+        upstream_request_target=upstream_request_target,
+        upstream_request_headers=headers(upstream_request_headers),
+        upstream_response_headers=headers(upstream_response_headers),
+        rewrites=tuple(Rewrite(*item) for item in _pairs(rewrites)) if rewrites else (),
+        attempts=attempts,
+        ended=ended,
         client=client,
-        note=row["note"],
-        tags=tags_from_text(row["tags"]),
-        uid=row["uid"],
-        id=row["id"],
-        seq=row["seq"],
-        run_id=row["run_id"],
-        parent_id=row["parent_id"],
-        extra=tuple((name, text) for name, text in _pairs(row["extra"])),
+        note=note,
+        tags=tags_from_text(tags) if tags else (),
+        uid=uid,
+        id=number,
+        seq=seq,
+        run_id=run_id,
+        parent_id=parent_id,
+        extra=tuple((name, text) for name, text in _pairs(extra)) if extra else (),
     )
