@@ -65,6 +65,10 @@ PURE_ROOMS = (
     "amounts",
     "outline",
     "detail",
+    "unescaping",
+    "json_strings",
+    "pseudonyms",
+    "personal",
 )
 
 TABLE: dict[str, Row] = {
@@ -96,6 +100,12 @@ TABLE: dict[str, Row] = {
     "scimproxy.amounts": Row(pure=True),
     "scimproxy.outline": Row(ours=("amounts",), pure=True),
     "scimproxy.detail": Row(ours=("amounts", "decode", "exchange", "outline", "scim"), pure=True),
+    "scimproxy.unescaping": Row(pure=True),
+    "scimproxy.json_strings": Row(pure=True),
+    "scimproxy.pseudonyms": Row(ours=("unescaping",), pure=True),
+    "scimproxy.personal": Row(
+        ours=("bind", "decode", "exchange", "json_strings", "pseudonyms", "scim", "suite.results"), pure=True
+    ),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
     "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
