@@ -69,6 +69,7 @@ PURE_ROOMS = (
     "json_strings",
     "pseudonyms",
     "personal",
+    "run_figures",
 )
 
 TABLE: dict[str, Row] = {
@@ -169,6 +170,24 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.masking": Row(ours=("exchange",), pure=True),
     "scimproxy.suite.hints": Row(ours=("suite.results",), pure=True),
     "scimproxy.suite.library": Row(ours=("errors",)),
+    "scimproxy.run_figures": Row(ours=("detail", "exchange", "scim"), pure=True),
+    "scimproxy.report_page": Row(
+        ours=(
+            "__version__",
+            "amounts",
+            "detail",
+            "diff_report",
+            "exchange",
+            "pages",
+            "report",
+            "report_html",
+            "run_diff",
+            "run_figures",
+            "scim",
+            "suite.results",
+        )
+    ),
+    "scimproxy.bundle": Row(ours=("errors", "exchange", "suite.masking")),
     "scimproxy.report": Row(ours=("suite",), pure=True),
     "scimproxy.report_html": Row(ours=("detail", "exchange", "pages", "redact", "report", "suite")),
     "scimproxy.pages": Row(ours=("amounts",), theirs=("jinja2",)),
@@ -242,6 +261,8 @@ TABLE: dict[str, Row] = {
             "suite_run",
             "report",
             "report_html",
+            "report_page",
+            "bundle",
             "diff_html",
         ),
         theirs=("click", "rich", "aiohttp"),
