@@ -7,6 +7,7 @@ Place in the flow: report -> files -> `scimproxy report --bundle`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import zipfile
@@ -38,7 +39,8 @@ def write(path: Path, files: Mapping[str, Iterable[str]]) -> None:
                         file.write(piece.encode("utf-8", "replace"))
         partial.replace(path)
     except OSError as exc:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise UsageError(f"{path} cannot be written: {exc.strerror or exc}", hint="choose another --bundle") from exc
 
 

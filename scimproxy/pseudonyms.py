@@ -161,9 +161,7 @@ class Pseudonyms:
     def _index(self, form: str, key: str, one: _Value) -> None:
         digits = form.isdecimal()
         if len(form) >= (5 if digits else _SHORTEST):
-            candidates = self._grams.setdefault(form[:_SHORTEST], [])
-            if (form, key) not in candidates:
-                candidates.append((form, key))
+            self._grams.setdefault(form[:_SHORTEST], []).append((form, key))
         elif 2 <= len(form) < _SHORTEST and not digits and one.kind not in {"address", "fragment"}:
             self._words.setdefault(form, key)
 
@@ -258,7 +256,9 @@ class _Numbers:
 
 def _forms(value: str) -> set[str]:
     """Return the forms in which a value is looked for, folded: other capitals, other Unicode forms, + for a space."""
-    made = {value, value.upper(), value.lower(), value.casefold()}
+    # What looks like an escape in the value itself is undone with those around it.
+    made = {form for one in levels(value) for form in (one.text, one.text.upper(), one.text.lower())}
+    made |= {one.casefold() for one in tuple(made)}
     made |= {unicodedata.normalize(form, one) for form in ("NFC", "NFD", "NFKC") for one in tuple(made)}
     folded = {fold(one) for one in made}
     return folded | {one.replace(" ", "+") for one in folded}

@@ -69,12 +69,18 @@ class Material:
 def html(material: Material) -> str:
     """Return the page."""
     made = ""
-    start = 0 if len(material.exchanges) <= 300 else 2
+    bodies = sum(_stored(one) for one, _ in material.exchanges)
+    start = 2 if len(material.exchanges) > 300 or bodies > 1_000_000 else 1 if bodies > 300_000 else 0
     for limits, with_raw in _LEVELS[start:]:
         made = _page(material, limits, with_raw=with_raw)
         if len(made.encode()) <= WANTED_BYTES:
             break
     return made
+
+
+def _stored(exchange: Exchange) -> int:
+    answer = exchange.response
+    return len(exchange.request.content.data) + (0 if answer is None else len(answer.content.data))
 
 
 def _page(material: Material, limits: Limits, *, with_raw: bool) -> str:
