@@ -189,6 +189,23 @@ TABLE: dict[str, Row] = {
             "suite.results",
         )
     ),
+    "scimproxy.report_material": Row(
+        ours=(
+            "bodies",
+            "exchange",
+            "personal",
+            "query",
+            "redact",
+            "report_page",
+            "run_diff",
+            "scim",
+            "store",
+            "suite.masking",
+        )
+    ),
+    "scimproxy.share_site": Row(
+        ours=("errors", "pages", "report_material", "report_page", "store"), theirs=("aiohttp",)
+    ),
     "scimproxy.bundle": Row(ours=("errors", "exchange", "suite.masking")),
     "scimproxy.report": Row(ours=("suite",), pure=True),
     "scimproxy.report_html": Row(ours=("detail", "exchange", "pages", "redact", "report", "suite")),
@@ -264,6 +281,9 @@ TABLE: dict[str, Row] = {
             "report",
             "report_html",
             "report_page",
+            "report_material",
+            "share_site",
+            "stopping",
             "bundle",
             "diff_html",
         ),

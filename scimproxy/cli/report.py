@@ -6,7 +6,6 @@ One rule: it reads and writes files; what is shown, and what is taken out, is re
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,21 +16,14 @@ from scimproxy.cli.options import db_option, open_reader, resolve_run
 from scimproxy.errors import ScimproxyError, UsageError
 
 if TYPE_CHECKING:
-    from scimproxy.exchange import Exchange, Run
     from scimproxy.personal import Personal
-    from scimproxy.query import Query
     from scimproxy.report_page import Material
-    from scimproxy.run_diff import RunDiff
-    from scimproxy.scim.message import Operation
-    from scimproxy.store import Reader
     from scimproxy.suite.results import SuiteResult
 
-__all__ = ["read_material", "report_command"]
+__all__ = ["report_command"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FORMATS = ("html", "json", "markdown", "junit")
-
-type Read = list[tuple[Exchange, Operation]]
 
 
 @click.command("report")
@@ -61,6 +53,7 @@ def report_command(
       scimproxy report 12 --against 9 --bundle run.zip
     """
     from scimproxy.query import parse_query
+    from scimproxy.report_material import read_material
 
     if form != "html" and (bundle is not None or against is not None):
         raise UsageError("--bundle and --against are for --format html", hint="leave --format out")
@@ -83,79 +76,6 @@ def report_command(
 
 def _ending(form: str) -> str:
     return {"markdown": "md", "junit": "xml"}.get(form, form)
-
-
-def read_material(
-    reader: Reader, run: Run, other: Run | None = None, query: Query | None = None, *, keep_names: bool = False
-) -> tuple[Material, Personal | None]:
-    """Return what a report of a run shows, without secrets and, unless names are kept, without personal values."""
-    from scimproxy.personal import Personal
-    from scimproxy.report_page import Material
-    from scimproxy.suite.masking import masked, secrets_of
-
-    assert run.id is not None
-    exchanges, more = _read(reader, run, query)
-    result = reader.suite(run.id)
-    if result is not None:
-        result = masked(result, secrets_of(dict(result.initial_variables)))
-    others = [] if other is None else _read(reader, other, query)[0]
-    personal = None if keep_names else Personal()
-    against = "" if other is None else f"run {other.id} ({other.name})"
-    if personal is not None:
-        personal.collect_run(run)
-        if result is not None:
-            personal.collect_result(result)
-        for one, operation in (*exchanges, *others):
-            personal.collect(one, operation)
-        personal.close()
-        run, against = personal.hide_run(run), personal.names.text(against)
-        result = None if result is None else personal.hide_result(result)
-        exchanges, others = _hidden(exchanges, personal), _hidden(others, personal)
-    material = Material(
-        run=run,
-        exchanges=exchanges,
-        result=result,
-        diff=None if other is None else _compared(others, exchanges),
-        against=against,
-        replaced=None if personal is None else {str(kind): n for kind, n in personal.names.counts.items()},
-        left_out={} if personal is None else dict(personal.left_out),
-        more=more,
-        made_at=time.time(),
-    )
-    return material, personal
-
-
-def _read(reader: Reader, run: Run, query: Query | None) -> tuple[Read, int]:
-    """Return the exchanges of a run without secrets, and how many more there are than one page shows."""
-    from scimproxy.redact import redact
-    from scimproxy.report_page import MOST_EXCHANGES
-
-    assert run.id is not None
-    found: Read = []
-    more = 0
-    for exchange in reader.all_whole(run.id):
-        operation = reader.operation(exchange)
-        if query is not None and not query.matches(exchange, operation):
-            continue
-        if len(found) == MOST_EXCHANGES:
-            more += 1
-            continue
-        found.append((redact(exchange)[0], operation))
-    return found, more
-
-
-def _hidden(exchanges: Read, personal: Personal) -> Read:
-    from scimproxy.scim.message import operation_of
-
-    made = [personal.hide(one, operation) for one, operation in exchanges]
-    return [(one, operation_of(one)) for one in made]
-
-
-def _compared(others: Read, exchanges: Read) -> RunDiff:
-    from scimproxy.bodies import seen
-    from scimproxy.run_diff import compare_runs
-
-    return compare_runs([seen(one) for one, _ in others], [seen(one) for one, _ in exchanges])
 
 
 def _made(material: Material, form: str) -> str:
