@@ -403,8 +403,8 @@ class Personal:
         else:
             made = self.names.text(text)
         data = made.encode("utf-8", "replace")
-        if data == content.data:
-            return content
+        if data == content.data:  # a hash of what was not stored says something of it
+            return replace(content, sha256="") if content.truncated else content
         plain = made.isascii() or charset_of(headers) in {None, "utf-8"}
         mark = b"" if plain else codecs.BOM_UTF8  # the header names another charset; the mark is believed first
         return replace(Content.of(mark + data), size=content.size, redacted=True)

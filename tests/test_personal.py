@@ -214,6 +214,8 @@ def test_what_has_nothing_personal_stays_as_it_is() -> None:
     plain = exchange("GET", "/scim/v2/ServiceProviderConfig", answer={"name": "n", "displayName": "d"})
     zipped = gzip.compress(b'{"active": true}')
     coded = replace(plain, response=response(200, Content.of(zipped), headers={"Content-Encoding": "gzip"}))
+    cut = exchange("POST", body=Content(b'{"active": tr', 90, "ab" * 32))
+    assert hidden(cut)[0][0].request.content == Content(b'{"active": tr', 90, "")
     empty = replace(exchange(), response=None, client_connection=None, upstream_connection=None)
     found, personal = hidden(plain, coded, empty)
     assert found[0].response == plain.response
