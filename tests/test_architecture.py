@@ -94,6 +94,11 @@ PURE_ROOMS = (
     "amounts",
     "outline",
     "detail",
+    "unescaping",
+    "json_strings",
+    "pseudonyms",
+    "personal",
+    "run_figures",
 )
 
 TABLE: dict[str, Row] = {
@@ -188,6 +193,12 @@ TABLE: dict[str, Row] = {
     "scimproxy.amounts": Row(pure=True),
     "scimproxy.outline": Row(ours=("amounts",), pure=True),
     "scimproxy.detail": Row(ours=("amounts", "decode", "exchange", "outline", "scim"), pure=True),
+    "scimproxy.unescaping": Row(pure=True),
+    "scimproxy.json_strings": Row(pure=True),
+    "scimproxy.pseudonyms": Row(ours=("unescaping",), pure=True),
+    "scimproxy.personal": Row(
+        ours=("bind", "decode", "exchange", "json_strings", "pseudonyms", "scim", "suite.results"), pure=True
+    ),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
     "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
@@ -267,6 +278,41 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.masking": Row(ours=("exchange",), pure=True),
     "scimproxy.suite.hints": Row(ours=("suite.results",), pure=True),
     "scimproxy.suite.library": Row(ours=("errors",)),
+    "scimproxy.run_figures": Row(ours=("detail", "exchange", "scim"), pure=True),
+    "scimproxy.report_page": Row(
+        ours=(
+            "__version__",
+            "amounts",
+            "detail",
+            "diff_report",
+            "exchange",
+            "pages",
+            "report",
+            "report_html",
+            "run_diff",
+            "run_figures",
+            "scim",
+            "suite.results",
+        )
+    ),
+    "scimproxy.report_material": Row(
+        ours=(
+            "bodies",
+            "exchange",
+            "personal",
+            "query",
+            "redact",
+            "report_page",
+            "run_diff",
+            "scim",
+            "store",
+            "suite.masking",
+        )
+    ),
+    "scimproxy.share_site": Row(
+        ours=("errors", "pages", "report_material", "report_page", "store"), theirs=("aiohttp",)
+    ),
+    "scimproxy.bundle": Row(ours=("errors", "exchange", "suite.masking")),
     "scimproxy.report": Row(ours=("suite",), pure=True),
     "scimproxy.report_html": Row(ours=("detail", "exchange", "pages", "redact", "report", "suite")),
     "scimproxy.pages": Row(ours=("amounts",), theirs=("jinja2",)),
@@ -348,6 +394,11 @@ TABLE: dict[str, Row] = {
             "drill_run",
             "report",
             "report_html",
+            "report_page",
+            "report_material",
+            "share_site",
+            "stopping",
+            "bundle",
             "diff_html",
             "load",
             "ngrok_agent_api",

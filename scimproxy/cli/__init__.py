@@ -37,6 +37,9 @@ COMMANDS = (
     Entry("export", "files", "Write a run as HAR, curl, hurl, pytest, Postman, ..."),
     Entry("import", "files", "Read a HAR, flows of mitmproxy, ... as a new run."),
     Entry("addon", "addon", "Show the addon that records from any mitmproxy."),
+    Entry("report", "report", "Write a run as one HTML file to give to others."),
+    Entry("share", "share", "Let others read a run through a link that nobody can guess."),
+    Entry("unshare", "share", "Make a run private again."),
     Entry("prune", "prune", "Delete old runs."),
     Entry("help", "topics", "Explain the filter language, the exit codes, ..."),
 )

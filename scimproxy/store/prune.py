@@ -205,6 +205,7 @@ def _sweep(conn: sqlite3.Connection, run_ids: list[int]) -> None:
         conn.execute("DELETE FROM connections WHERE run_id = ?", (run_id,))
         conn.execute("DELETE FROM tunnel_events WHERE run_id = ?", (run_id,))
         delete_suite(conn, run_id)
+        conn.execute("DELETE FROM shares WHERE run_id = ?", (run_id,))
         conn.execute("DELETE FROM runs WHERE id = ?", (run_id,))
     conn.execute(
         "DELETE FROM certificates WHERE sha256 NOT IN (SELECT certificate_sha256 FROM connection_certificates)"

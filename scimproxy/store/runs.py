@@ -62,5 +62,6 @@ def delete_run(conn: sqlite3.Connection, run_id: int) -> None:
     conn.execute("DELETE FROM connections WHERE run_id = ?", (run_id,))
     conn.execute("DELETE FROM tunnel_events WHERE run_id = ?", (run_id,))
     delete_suite(conn, run_id)
+    conn.execute("DELETE FROM shares WHERE run_id = ?", (run_id,))
     if not conn.execute("DELETE FROM runs WHERE id = ?", (run_id,)).rowcount:
         raise no_run(run_id)

@@ -15,7 +15,7 @@ __all__ = ["APPLICATION_ID", "DERIVE_VERSION", "OLDEST_READABLE", "SCHEMA_VERSIO
 APPLICATION_ID = 0x5C1A2643
 """Marks the file as ours (`PRAGMA application_id`)."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The newest migration below (`PRAGMA user_version`)."""
 
 OLDEST_READABLE = 1
@@ -316,6 +316,19 @@ _SHARED = (
     "CREATE INDEX contents_big ON contents (sha256) WHERE stored_size > 16384",
 )
 
+_SHARES = (
+    """
+CREATE TABLE shares (
+  -- Runs that are shareable: whoever has the link may read one. A run without a row is private.
+  run_id INTEGER PRIMARY KEY REFERENCES runs (id),
+  token_sha256 TEXT NOT NULL UNIQUE, -- of the secret part of the link, which is stored nowhere
+  keep_names INTEGER NOT NULL CHECK (keep_names IN (0, 1)), -- 0: personal values are pseudonyms
+  created_at TEXT NOT NULL,
+  expires_at TEXT        -- nothing: until it is private again
+) STRICT
+""",
+)
+
 
 def next_numbers(conn: sqlite3.Connection) -> tuple[int, int]:
     """Return the next exchange id and the next seq. A prune leaves the highest ones ever given in `progress`."""
@@ -357,5 +370,11 @@ def migrate(conn: sqlite3.Connection) -> None:
         for statement in _SHARED:
             db.execute(statement)
         db.execute("PRAGMA user_version = 3")
+
+    @migrations()  # type: ignore[untyped-decorator]  # as above
+    def m004_shares(db: Database) -> None:
+        for statement in _SHARES:
+            db.execute(statement.strip())
+        db.execute("PRAGMA user_version = 4")
 
     migrations.apply(Database(conn, recursive_triggers=False))

@@ -1,0 +1,197 @@
+"""Shareable runs: one link, one page, and the same 404 for everything else; private again is gone at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import factories
+import pytest
+from click.testing import CliRunner
+from recording import command, environment
+
+from scimproxy.cli import cli
+from scimproxy.errors import StoreError
+from scimproxy.share_site import Site
+from scimproxy.store import Reader, Store
+from scimproxy.store.prune import prune
+from scimproxy.store.shares import find_share, share_run, shares, unshare_run
+
+TOKEN = "t" * 43
+T0 = factories.T0
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    path = tmp_path / "a.db"
+    with Store.open(path) as store:
+        first = store.start_run(factories.run(name="mine"))
+        store.add(
+            factories.exchange("POST", "/scim/v2/Users", body={"userName": "bjensen@corp.test"}, answer={"id": "1"})
+        )
+        assert first.id is not None
+        store.finish_run(first.id, ended_at=T0 + 5)
+        store.start_run(factories.run(name="other"))
+    return path
+
+
+@contextlib.asynccontextmanager
+async def listening(db: Path, now: float = T0) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    site = Site(db, clock=lambda: now)
+    port = await site.start()
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield session, f"http://127.0.0.1:{port}"
+    finally:
+        await site.close()
+
+
+def test_shares_are_kept_as_hashes(db: Path) -> None:
+    assert shares(db) == []
+    share_run(db, 1, TOKEN, keep_names=False, now=T0, expires_at=T0 + 60)
+    (one,) = shares(db)
+    assert (one.run_id, one.keep_names, one.created_at, one.expires_at) == (1, False, T0, T0 + 60)
+    assert TOKEN.encode() not in b"".join(path.read_bytes() for path in db.parent.iterdir())
+    assert find_share(db, TOKEN, T0) == one
+    assert find_share(db, TOKEN, T0 + 60) is None
+    assert find_share(db, "x", T0) is None
+    share_run(db, 1, "u" * 43, keep_names=True, now=T0, expires_at=None)
+    assert find_share(db, TOKEN, T0) is None
+    assert find_share(db, "u" * 43, T0 + 1e9) is not None
+    assert (unshare_run(db, 1), unshare_run(db, 1)) == (True, False)
+    with pytest.raises(StoreError, match="there is no run 9"):
+        share_run(db, 9, TOKEN, keep_names=False, now=T0, expires_at=None)
+
+
+def test_a_pruned_run_is_shared_no_more(db: Path) -> None:
+    share_run(db, 1, TOKEN, keep_names=False, now=T0, expires_at=None)
+    prune(db, now=T0 + 100, keep_runs=1)
+    assert shares(db) == []
+
+
+def test_a_database_of_the_third_schema_opens(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    shutil.copy(Path(__file__).parent / "data" / "schema-3.db", path)
+    with Reader.open(path) as reader:
+        assert [run.name for run in reader.runs()] == ["sample", "sample suite"]
+    assert shares(path) == []
+    share_run(path, 1, TOKEN, keep_names=False, now=T0, expires_at=None)
+    assert len(shares(path)) == 1
+    with contextlib.closing(sqlite3.connect(path)) as conn:
+        assert conn.execute("PRAGMA user_version").fetchone()[0] == 4
+
+
+async def test_the_link_shows_the_run_and_everything_else_nothing(db: Path) -> None:
+    await asyncio.to_thread(share_run, db, 1, TOKEN, keep_names=False, now=T0, expires_at=T0 + 60)
+    async with listening(db) as (session, base):
+        for _ in range(2):  # made, then kept
+            async with session.get(f"{base}/s/{TOKEN}") as answer:
+                page = await answer.text()
+                assert answer.status == 200
+                policy = answer.headers["Content-Security-Policy"]
+        assert "user1@example.com" in page
+        assert "bjensen" not in page
+        assert policy.startswith("default-src 'none'")
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        async with session.get(f"{base}/nothing") as answer:
+            nothing = (answer.status, await answer.read(), _steady(answer))
+        asked = [("GET", path) for path in ("/", "/s/", f"/s/{'x' * 43}", f"/s/{TOKEN}/", f"/s/{TOKEN}?a=1", f"/S/{TOKEN}",
+                                            "/api/v1/runs", "/s/1", "/static/look.css")]  # fmt: skip
+        for method, path in [
+            *asked,
+            *((name, f"/s/{TOKEN}") for name in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE")),
+        ]:
+            async with session.request(method, base + path) as answer:
+                assert (answer.status, await answer.read(), _steady(answer)) == nothing, (method, path)
+        async with session.head(f"{base}/s/{TOKEN}") as answer:
+            assert answer.status == 200
+        await asyncio.to_thread(unshare_run, db, 1)
+        async with session.get(f"{base}/s/{TOKEN}") as answer:
+            assert (answer.status, await answer.read(), _steady(answer)) == nothing
+
+
+def _steady(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items() if name != "Date"}
+
+
+async def test_a_link_ends_and_names_may_be_kept(db: Path) -> None:
+    await asyncio.to_thread(share_run, db, 1, TOKEN, keep_names=True, now=T0, expires_at=T0 + 60)
+    async with listening(db) as (session, base), session.get(f"{base}/s/{TOKEN}") as answer:
+        assert "bjensen@corp.test" in await answer.text()
+    async with listening(db, T0 + 61) as (session, base):
+        async with session.get(f"{base}/s/{TOKEN}") as answer:
+            assert answer.status == 404
+        db.rename(db.with_suffix(".gone"))
+        async with session.get(f"{base}/s/{TOKEN}") as answer:
+            assert answer.status == 404
+
+
+def test_the_command_shares_for_as_long_as_it_runs(db: Path) -> None:
+    with subprocess.Popen(
+        command("share", "mine", "--db", db, "--for", "1h", "--json"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/s/[\w-]{43}", url)
+        listed = CliRunner().invoke(cli, ["share", "--list", "--db", str(db)])
+        assert "pseudonyms" in listed.stdout
+        assert json.loads(CliRunner().invoke(cli, ["share", "--list", "--json", "--db", str(db)]).stdout)["run"] == 1
+        assert _status(url) == 200
+        assert "is private." in CliRunner().invoke(cli, ["unshare", "mine", "--db", str(db)]).stderr
+        assert _status(url) == 404
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 0, told
+    assert "Ctrl-C makes it private" in told
+    assert "private again" in told
+    assert url.rpartition("/")[2] not in told
+
+
+def test_a_tunnel_makes_the_link_public(db: Path, tmp_path: Path) -> None:
+    script = tmp_path / "tunnel.sh"
+    script.write_text("#!/bin/sh\necho https://abc.example.test\nexec sleep 60\n")
+    script.chmod(0o755)
+    with subprocess.Popen(
+        command("share", "mine", "--db", db, "--tunnel", f"command:{script} {{port}}", "--tunnel-url-pattern", r"https://\S+"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        links = [process.stdout.readline().strip() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 0, told
+    assert links[1].startswith("https://abc.example.test/s/")
+    assert links[0].rpartition("/")[2] == links[1].rpartition("/")[2]
+    assert shares(db) == []
+
+
+def test_what_a_user_gets_wrong(db: Path) -> None:
+    def said(*words: str) -> str:
+        found = CliRunner().invoke(cli, [*words, "--db", str(db)])
+        assert found.exit_code in {2, 3}, found.output
+        return found.stderr
+
+    assert "There is no run" in said("share", "nope")
+    assert "is for `scimproxy up`" in said("share", "mine", "--tunnel", "ngrok", "--idle-close", "5m")
+    assert "nonsense" in said("share", "mine", "--tunnel", "nonsense")
+    assert "private; it was before" in CliRunner().invoke(cli, ["unshare", "mine", "--db", str(db)]).stderr
+    assert "No run is shareable" in CliRunner().invoke(cli, ["share", "--list", "--db", str(db)]).stderr
+
+
+def _status(url: str) -> int:
+    async def ask() -> int:
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            return answer.status
+
+    return asyncio.run(ask())
