@@ -62,6 +62,10 @@ PURE_ROOMS = (
     "diff",
     "run_diff",
     "diff_report",
+    "moments",
+    "web.door",
+    "web.suggest",
+    "web.detail",
 )
 
 TABLE: dict[str, Row] = {
@@ -69,6 +73,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.__main__": Row(ours=("cli",)),
     "scimproxy.exchange": Row(pure=True),
     "scimproxy.errors": Row(pure=True),
+    "scimproxy.moments": Row(pure=True),
     "scimproxy.redact": Row(ours=("exchange", "errors", "decode", "echoes", "secret_bodies"), pure=True),
     "scimproxy.echoes": Row(ours=("exchange",), pure=True),
     "scimproxy.secret_bodies": Row(ours=("exchange",), pure=True),
@@ -205,11 +210,22 @@ TABLE: dict[str, Row] = {
         )
     ),
     # ---- faces
+    "scimproxy.overview": Row(ours=("exchange", "moments", "store")),
+    "scimproxy.web": Row(
+        ours=(*PURE_ROOMS, "overview", "report", "store", "suite.masking", "suite.results", "web"),
+        theirs=("aiohttp", "jinja2"),
+    ),
+    "scimproxy.web.door": Row(pure=True),
+    "scimproxy.web.suggest": Row(ours=("clients", "query", "scim"), pure=True),
+    "scimproxy.web.detail": Row(ours=("decode", "errors", "exchange", "moments", "redact", "scim"), pure=True),
     "scimproxy.cli": Row(
         ours=(
             *PURE_ROOMS,
             "app",
             "events",
+            "overview",
+            "stopping",
+            "web",
             "cli",
             "store",
             "doctor",

@@ -31,6 +31,8 @@ class Printer:
         self._as_json = as_json
         self._failures_told: set[str] = set()
         self._public: str | None = None
+        self.inspector: str | None = None
+        """Where the recording can be looked at, with the token: said once, on stderr, and never in the JSON."""
 
     def __call__(self, event: Event) -> None:
         """Print an event."""
@@ -38,6 +40,8 @@ class Printer:
         from scimproxy.exchange import TunnelEvent
 
         if self._as_json:
+            if isinstance(event, events.Ready) and self.inspector is not None:
+                click.echo(f"Inspector {self.inspector}", err=True)
             self._print_json(event)
         elif isinstance(event, events.Ready):
             self._banner(event)
@@ -76,6 +80,8 @@ class Printer:
         click.secho(f"scimproxy is recording with {ready.run.engine}.", bold=True, err=True)
         for name, value in rows:
             click.echo(f"  {name:<10}{value}", err=True)
+        if self.inspector is not None:
+            click.echo(f"  {'Inspector':<10}{self.inspector}", err=True)
         if options.engine.guard is not None:
             words = guard_words(options.engine.guard)
             click.echo(click.wrap_text(words, 80, f"  {'Guard':<10}", " " * 12), err=True)

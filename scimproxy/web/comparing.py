@@ -1,0 +1,74 @@
+"""Two runs or two exchanges out of the store, compared (run_diff.py), as JSON.
+
+One rule: it reads; verdicts are run_diff.py's. Bounded: a page compares fewer exchanges than `scimproxy diff`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from scimproxy import run_diff
+from scimproxy.bodies import LONGEST, Seen, seen
+from scimproxy.diff_report import as_json, sentence
+from scimproxy.errors import UsageError
+from scimproxy.exchange import Content, Exchange
+from scimproxy.redact import redact
+from scimproxy.store import Reader
+from scimproxy.web.asking import NotThere
+
+__all__ = ["compare_exchanges", "compare_runs"]
+
+MOST_EXCHANGES = 5_000
+"""Exchanges of one run that a page compares."""
+
+
+def compare_exchanges(reader: Reader, a: int, b: int) -> dict[str, Any]:
+    """Return what differs between two exchanges."""
+    one, two = (_exchange(reader, number) for number in (a, b))
+    found = run_diff.compare_pair(one, two)
+    return {**as_json(found, (f"exchange {a}", f"exchange {b}")), "sentence": sentence(found)}
+
+
+def compare_runs(reader: Reader, a: int, b: int) -> dict[str, Any]:
+    """Return what differs between two runs."""
+    one, two = (_run(reader, number) for number in (a, b))
+    found = run_diff.compare_runs(one[1], two[1])
+    return {**as_json(found, (one[0], two[0])), "sentence": sentence(found)}
+
+
+def _exchange(reader: Reader, number: int) -> Seen:
+    found = reader.exchange(number)
+    if found is None:
+        raise NotThere(f"there is no exchange {number}")
+    return seen(_light(found))
+
+
+def _run(reader: Reader, number: int) -> tuple[str, list[Seen]]:
+    run = reader.run(number)
+    if run is None:
+        raise NotThere(f"there is no run {number}")
+    if (run.exchange_count or 0) > MOST_EXCHANGES:
+        raise UsageError(
+            f"run {number} has {run.exchange_count:,} exchanges; a page compares up to {MOST_EXCHANGES:,}",
+            hint="`scimproxy diff` compares up to 50,000",
+        )
+    suite = reader.suite(number)
+    steps = {} if suite is None else {one.exchange_id: (one.number, one.note) for one in suite.steps}
+    found = [seen(_light(one), steps.get(one.id)) for one in reader.all_whole(number, with_connections=False)]
+    return f"run {number} ({run.name})", found
+
+
+def _light(exchange: Exchange) -> Exchange:
+    """Return an exchange without secrets, and without bodies that are too long to be compared by value."""
+    clean, _ = redact(exchange)
+    request, response = clean.request, clean.response
+    if len(request.content.data) > LONGEST:
+        clean = replace(clean, request=replace(request, content=_shorter(request.content)))
+    if response is not None and len(response.content.data) > LONGEST:
+        clean = replace(clean, response=replace(response, content=_shorter(response.content)))
+    return clean
+
+
+def _shorter(content: Content) -> Content:
+    return replace(content, data=b"", redacted=False)
