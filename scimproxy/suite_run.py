@@ -25,10 +25,11 @@ from scimproxy.store import Store
 from scimproxy.store.suites import SuiteRows
 from scimproxy.suite.builtins import Builtins
 from scimproxy.suite.composing import DEFAULT_USER_AGENT
+from scimproxy.suite.effects import Began, Ended, Pause, Plan, RunScript, ScriptDone, Send
 from scimproxy.suite.masking import masked, secrets_of
 from scimproxy.suite.model import Environment, Suite, all_steps
 from scimproxy.suite.results import SuiteResult
-from scimproxy.suite.runner import Began, Ended, Pause, Plan, Runner, RunScript, ScriptDone, Send
+from scimproxy.suite.runner import Runner
 from scimproxy.suite.script import Kind, ScriptCall, ScriptEngine
 
 __all__ = [

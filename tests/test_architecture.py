@@ -153,6 +153,8 @@ TABLE: dict[str, Row] = {
     "scimproxy.okta_ranges": Row(ours=("client", "errors", "exchange")),
     "scimproxy.suite.composing": Row(ours=("errors", "exchange", "suite"), pure=True),
     "scimproxy.suite.views": Row(ours=("decode", "exchange", "suite"), pure=True),
+    "scimproxy.suite.effects": Row(ours=("exchange", "suite"), pure=True),
+    "scimproxy.suite.verdicts": Row(ours=("suite.results",), pure=True),
     "scimproxy.suite.runner": Row(ours=("errors", "exchange", "suite"), pure=True),
     "scimproxy.suite.preflight": Row(ours=("suite",), pure=True),
     "scimproxy.suite.masking": Row(ours=("exchange",), pure=True),

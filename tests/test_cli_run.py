@@ -138,6 +138,18 @@ def test_the_token_comes_from_stdin(server: Demo, tmp_path: Path) -> None:
     assert "nothing came on stdin" in call(*args, input_="").stderr
 
 
+def test_slips_in_the_file_are_told_and_stop_nothing(server: Demo, tmp_path: Path) -> None:
+    slip = {**users(assertions=[status(200)]), "assertion": []}
+    suite = write(tmp_path / "s.json", slip)
+    done = call("run", suite, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--db", tmp_path / "a.db")
+    assert done.exit_code == 0
+    assert "Note: steps[0]: 'assertion' means nothing here; did you mean 'assertions'?" in done.stderr
+    many = write(tmp_path / "m.json", *([slip] * 7))
+    done = call("run", many, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--db", tmp_path / "a.db")
+    assert done.stderr.count("did you mean") == 5
+    assert "Note: 2 more remarks of this kind about the suite's file" in done.stderr
+
+
 def test_missing_variables_are_listed_with_their_source(tmp_path: Path) -> None:
     suite = write(tmp_path / "s.json", users(body="{{randomEmail}}", method="POST"))
     done = call("run", suite, "--db", tmp_path / "a.db")

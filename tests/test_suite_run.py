@@ -17,9 +17,9 @@ from scimproxy.app import Stop
 from scimproxy.demo import Demo, serve
 from scimproxy.store import Reader
 from scimproxy.store.rows import from_iso, to_iso
+from scimproxy.suite.effects import Began, Ended, RunScript, ScriptDone
 from scimproxy.suite.library import bundled
 from scimproxy.suite.results import SuiteResult
-from scimproxy.suite.runner import Began, Ended, RunScript, ScriptDone
 from scimproxy.suite.runscope import parse
 from scimproxy.suite.script import ScriptEngine
 from scimproxy.suite_run import Sandbox, Started, SuiteOptions, inspect_target, run_suite, seed_user

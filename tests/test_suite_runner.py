@@ -12,22 +12,12 @@ from factories import exchange, response
 
 from scimproxy.exchange import Failure
 from scimproxy.suite.builtins import Builtins
+from scimproxy.suite.effects import Began, Effect, Ended, Pause, Plan, RunScript, ScriptDone, Send
 from scimproxy.suite.model import Suite
 from scimproxy.suite.results import StepResult, SuiteResult
-from scimproxy.suite.runner import (
-    Began,
-    Effect,
-    Ended,
-    Pause,
-    Plan,
-    Runner,
-    RunScript,
-    ScriptDone,
-    Send,
-    summary,
-    verdict,
-)
+from scimproxy.suite.runner import Runner
 from scimproxy.suite.runscope import parse
+from scimproxy.suite.verdicts import summary, verdict
 
 BUILTINS = Builtins(now=lambda: 0.0, random_below=lambda _: 4)
 

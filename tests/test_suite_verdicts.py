@@ -15,8 +15,9 @@ from factories import exchange
 from suites import okta
 
 from scimproxy.suite.builtins import Builtins
+from scimproxy.suite.effects import Plan, RunScript, ScriptDone, Send
 from scimproxy.suite.results import SuiteResult
-from scimproxy.suite.runner import Plan, Runner, RunScript, ScriptDone, Send
+from scimproxy.suite.runner import Runner
 from scimproxy.suite.runscope import parse
 
 SPEC_11, SPEC_20 = "Okta-SCIM-11-SPEC-Test.json", "Okta-SCIM-20-SPEC-Test.json"

@@ -71,7 +71,7 @@ class DemoSuite:
             return await run_suite(self.options, Sandbox(engine), self._tell, stop)
 
     def _tell(self, news: News) -> None:
-        from scimproxy.suite.runner import Ended
+        from scimproxy.suite.effects import Ended
 
         if isinstance(news, Ended) and "." not in news.result.number and news.result.number != "0":
             self._moved()

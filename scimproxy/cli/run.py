@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["run_command"]
 
 _LARGEST = 20_000_000
+_REMARKS = 5
+"""So many remarks about a suite's file are told one by one."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -324,6 +326,7 @@ def _look_ahead(options: SuiteOptions) -> None:
     from scimproxy.suite.preflight import AUTH_NAMES, auth_problem, undefined
 
     suite = options.suite
+    _remark(suite)
     if options.only is not None:
         chosen = options.only
         suite = replace(
@@ -345,6 +348,19 @@ def _look_ahead(options: SuiteOptions) -> None:
         problem = auth_problem(str(known[name])) if name in known and "{{" not in str(known[name]) else None
         if problem:
             notice("warning", f"the variable {name} goes out as the Authorization header, and {problem}")
+
+
+def _remark(suite: Suite) -> None:
+    """Say what is odd about the file, which stops nothing."""
+    from scimproxy.cli.printer import notice
+    from scimproxy.cli.terminal import plural
+    from scimproxy.suite.remarks import remarks
+
+    found = remarks(suite)
+    for one in found[:_REMARKS]:
+        notice("note", str(one))
+    if len(found) > _REMARKS:
+        notice("note", f"{plural(len(found) - _REMARKS, 'more remark')} of this kind about the suite's file")
 
 
 async def _inspect(options: SuiteOptions, *, seed: bool) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scimproxy.cli.terminal import duration, plural, safe, safe_block, terminal_width
+from scimproxy.suite.effects import Began, Ended
 from scimproxy.suite.results import StepResult, SuiteResult
-from scimproxy.suite.runner import Began, Ended
 
 if TYPE_CHECKING:
     from scimproxy.suite.hints import Why

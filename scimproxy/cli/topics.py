@@ -99,6 +99,45 @@ Each refusal is a SCIM error, and is recorded with its reason:
 not stored: its fingerprint stands in its place."""
 
 
+def _tunnel() -> str:
+    from scimproxy.tunnel.recipes import RECIPES
+
+    names = click.wrap_text(", ".join(RECIPES), 78, "  ", "  ")
+    return f"""\
+Tunnels of `scimproxy up --tunnel NAME`: how Okta and Runscope reach a server
+on this machine.
+
+  ngrok           ngrok's own agent, 2.3 or 3; `scimproxy tunnel install` gets
+                  it, --ngrok-token - (or env:NAME, file:PATH) gives the token,
+                  --ngrok-domain a name that stays
+  ssh:USER@HOST   a port of a server of yours, over OpenSSH
+  command:'...'   any program that prints a URL; {{port}} stands for ours
+
+and, where their program is installed:
+
+{names}
+
+A tunnel is up once a request of our own has come back through its URL. One
+that dies is started again; each state is recorded, and `log` shows the gaps.
+Whatever ends scimproxy ends its tunnel. --max-duration and --idle-close limit
+how long it stands open; `scimproxy help guard` says what gets in.
+`scimproxy doctor --tunnel NAME` looks at what it needs."""
+
+
+def _forward() -> str:
+    return """\
+`scimproxy up --mode forward` records a SCIM client that you cannot point at
+another URL: it is an HTTP proxy, and opens TLS with an authority of its own.
+
+  1. scimproxy up --mode forward --only-host scim.example.com
+  2. Let the client use it: HTTPS_PROXY=http://127.0.0.1:8080
+  3. Let the client trust it: `scimproxy ca` shows the certificate, and the
+     variables by which programs take it (SSL_CERT_FILE, NODE_EXTRA_CA_CERTS)
+
+What --only-host does not name passes untouched and unrecorded. The authority's
+key never leaves this machine (SCIMPROXY_CA_DIR); it is made at the first use."""
+
+
 def _environment() -> str:
     return """\
 Environment variables.
@@ -119,6 +158,8 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
     "clients": ("the clients that are told apart", _clients),
     "formats": ("the formats of `export`", _formats),
     "guard": ("what `up` lets through where strangers reach it", _guard),
+    "tunnels": ("the tunnels of `up --tunnel`, and how they are watched", _tunnel),
+    "forward": ("recording a client: `up --mode forward`", _forward),
     "exit-codes": ("what the exit codes say", _exit_codes),
     "environment": ("the environment variables", _environment),
 }
@@ -127,7 +168,7 @@ TOPICS: dict[str, tuple[str, Callable[[], str]]] = {
 @click.command("help")
 @click.argument("topic", required=False)
 def help_command(topic: str | None) -> None:
-    """Explain TOPIC: filters, clients, formats, guard, exit-codes or environment; or a command."""
+    """Explain TOPIC: filters, clients, formats, guard, tunnels, forward, exit-codes or environment; or a command."""
     if topic is None:
         click.echo("Topics of `scimproxy help`:\n")
         for name, (summary, _) in TOPICS.items():

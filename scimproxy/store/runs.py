@@ -6,6 +6,7 @@ import sqlite3
 
 from scimproxy.errors import StoreError
 from scimproxy.exchange import Run
+from scimproxy.store.known import no_run
 from scimproxy.store.rows import RUN_COLUMNS, run_row, to_iso
 from scimproxy.store.suites import delete_suite
 
@@ -32,7 +33,7 @@ def update_run(conn: sqlite3.Connection, run: Run) -> None:
         StoreError: there is no such run.
     """
     if not conn.execute(_UPDATE, (*run_row(run), run.id)).rowcount:
-        raise _no_run(run.id)
+        raise no_run(run.id)
 
 
 def finish_run(conn: sqlite3.Connection, run_id: int, ended_at: float, lost: int | None) -> None:
@@ -43,7 +44,7 @@ def finish_run(conn: sqlite3.Connection, run_id: int, ended_at: float, lost: int
     """
     sql = "UPDATE runs SET ended_at = ?, lost = coalesce(?, lost) WHERE id = ?"
     if not conn.execute(sql, (to_iso(ended_at), lost, run_id)).rowcount:
-        raise _no_run(run_id)
+        raise no_run(run_id)
 
 
 def delete_run(conn: sqlite3.Connection, run_id: int) -> None:
@@ -62,8 +63,4 @@ def delete_run(conn: sqlite3.Connection, run_id: int) -> None:
     conn.execute("DELETE FROM tunnel_events WHERE run_id = ?", (run_id,))
     delete_suite(conn, run_id)
     if not conn.execute("DELETE FROM runs WHERE id = ?", (run_id,)).rowcount:
-        raise _no_run(run_id)
-
-
-def _no_run(run_id: int | None) -> StoreError:
-    return StoreError(f"there is no run {run_id}", hint="`scimproxy runs` lists them")
+        raise no_run(run_id)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from scimproxy.errors import StoreError
+from scimproxy.store.known import require_run
 from scimproxy.store.rows import from_iso, to_iso
 from scimproxy.suite.results import AssertionResult, ScriptResult, StepResult, SuiteResult, VariableResult
 
@@ -51,14 +51,8 @@ class SuiteRows:
         return self._store.transact(lambda conn: _add(conn, self._run_id, step))
 
 
-def _require_run(conn: sqlite3.Connection, run_id: int) -> None:
-    """Refuse rows of a run that is gone: the writer's connection looks up no references."""
-    if conn.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
-        raise StoreError(f"there is no run {run_id}", hint="`scimproxy runs` lists them")
-
-
 def _save(conn: sqlite3.Connection, run_id: int, result: SuiteResult) -> None:
-    _require_run(conn, run_id)
+    require_run(conn, run_id)
     conn.execute(
         "REPLACE INTO suites (run_id, result, description, environment, source, canceled, initial_variables,"
         " warnings) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -76,7 +70,7 @@ def _save(conn: sqlite3.Connection, run_id: int, result: SuiteResult) -> None:
 
 
 def _add(conn: sqlite3.Connection, run_id: int, step: StepResult) -> int:
-    _require_run(conn, run_id)
+    require_run(conn, run_id)
     number = conn.execute(
         "INSERT INTO steps (run_id, number, step_type, result, note, method, url, status_code, response_time_ms,"
         " response_size_bytes, errors, not_supported, duration_s, started_at, exchange_id)"

@@ -22,6 +22,7 @@ from scimproxy.exchange import Connection, Run, TunnelEvent
 from scimproxy.store import derive
 from scimproxy.store.checkpoints import Checkpoints
 from scimproxy.store.connecting import connect_writer, translate, translated
+from scimproxy.store.known import require_run
 from scimproxy.store.process import is_alive, this_process
 from scimproxy.store.rows import EXCHANGE_COLUMNS, RUN_PLACE, UID_PLACE, settle, tags_text, to_iso
 from scimproxy.store.runs import delete_run, finish_run, insert_run, update_run
@@ -316,8 +317,7 @@ class Writer:
                 raise StoreError("the exchange names no run, and none was started")
             run_id = self.runs[-1]
         if run_id not in self._known_runs:
-            if self.conn.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
-                raise StoreError(f"there is no run {run_id}", hint="`scimproxy runs` lists them")
+            require_run(self.conn, run_id)
             self._known_runs.add(run_id)
         return run_id
 

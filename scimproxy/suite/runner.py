@@ -9,20 +9,19 @@ variables, post-response scripts, assertions. A failed step stops nothing unless
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from scimproxy.errors import UsageError
-from scimproxy.exchange import Exchange, Request
-from scimproxy.suite.builtins import Builtins
-from scimproxy.suite.composing import DEFAULT_USER_AGENT, Draft, basic_credentials, compose, graphql_body
+from scimproxy.exchange import Exchange
+from scimproxy.suite.composing import Draft, basic_credentials, compose, graphql_body
+from scimproxy.suite.effects import Began, Doing, Ended, Pause, Plan, RunScript, ScriptDone, Send
 from scimproxy.suite.evaluate import compare, evaluate, extract_all
 from scimproxy.suite.model import (
     MAX_LOOP_ITERATIONS,
     Assertion,
     ConditionStep,
-    Environment,
     Extraction,
     HeaderValues,
     InboundStep,
@@ -31,7 +30,6 @@ from scimproxy.suite.model import (
     RequestStep,
     Step,
     SubtestStep,
-    Suite,
     UnsupportedStep,
     merge_headers,
 )
@@ -48,116 +46,15 @@ from scimproxy.suite.results import (
 )
 from scimproxy.suite.templates import Scope, request_error, substitute
 from scimproxy.suite.urls import with_arguments
+from scimproxy.suite.verdicts import outcome_of, summary, verdict
 from scimproxy.suite.views import apply_changes, edited, request_view, response_view, view_of
 
-__all__ = [
-    "Began",
-    "Effect",
-    "Ended",
-    "Pause",
-    "Plan",
-    "RunScript",
-    "Runner",
-    "ScriptDone",
-    "Send",
-    "kind_of",
-    "title",
-    "verdict",
-]
+__all__ = ["Runner", "kind_of", "title"]
 
 MAX_DEPTH = 10
 """So deep subtests may call subtests."""
 
 _OUTCOMES: Mapping[str, Outcome] = {"passed": "pass", "failed": "fail", "errored": "error"}
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a request to an origin; answered with the Exchange."""
-
-    request: Request
-    origin: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Wait so long; answered with None."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class RunScript:
-    """Run a script; answered with a ScriptDone. `request` and `response` have the members of runscope.md 4."""
-
-    source: str
-    kind: ScriptKind
-    variables: Mapping[str, Any] = field(repr=False)
-    request: Mapping[str, Any] | None = field(default=None, repr=False)
-    response: Mapping[str, Any] | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptDone:
-    """What a script did. `failed` is its failed assertion, `error` what kept it from running to its end.
-
-    `request` and `response` hold the members that it changed.
-    """
-
-    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    request: Mapping[str, Any] | None = field(default=None, repr=False)
-    response: Mapping[str, Any] | None = field(default=None, repr=False)
-    output: str = ""
-    failed: str | None = None
-    error: str | None = None
-    duration_ms: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Began:
-    """A step begins."""
-
-    number: str
-    step: Step | None
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A step has ended; `exchange` is what it sent, where it sent something."""
-
-    result: StepResult
-    exchange: Exchange | None = field(default=None, repr=False)
-
-
-type Effect = Send | Pause | RunScript | Began | Ended
-type Doing[T] = Generator[Effect, Any, T]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to run, and with what.
-
-    `environment` has what it inherits. `variables` are those of the run (a trigger's, --env); `pinned` win over
-    everything. `initial_scripts` run after those of the environment. `only` are numbers of steps, from 1; the others
-    are skipped. `others` are the tests that a subtest may name.
-    """
-
-    suite: Suite
-    environment: Environment
-    builtins: Builtins
-    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    pinned: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    initial_scripts: tuple[str, ...] = ()
-    only: frozenset[int] | None = None
-    stop_on_failure: bool | None = None
-    user_agent: str = DEFAULT_USER_AGENT
-    others: tuple[Suite, ...] = ()
-
-    @property
-    def stops(self) -> bool:
-        """Whether the first failed step ends the run."""
-        return self.environment.stops_on_failure if self.stop_on_failure is None else self.stop_on_failure
 
 
 class Runner:
@@ -223,7 +120,7 @@ class Runner:
             step = StepResult(
                 number=f"{self._prefix}0",
                 step_type="initial-script",
-                result=_aggregate((), (), scripts, errors),
+                result=outcome_of((), (), scripts, errors),
                 note="Initial script",
                 scripts=tuple(scripts),
                 errors=tuple(errors),
@@ -376,7 +273,7 @@ class Runner:
             StepResult(
                 number=number,
                 step_type="subtest",
-                result=_aggregate(assertions, variables, (), errors),
+                result=outcome_of(assertions, variables, (), errors),
                 note=step.note or other.name,
                 assertions=assertions,
                 variables=variables,
@@ -425,7 +322,7 @@ class Runner:
             StepResult(
                 number=number,
                 step_type="request",
-                result=_aggregate(assertions, variables, scripts, errors),
+                result=outcome_of(assertions, variables, scripts, errors),
                 note=step.note,
                 method=draft.method,
                 url=draft.url,
@@ -525,28 +422,6 @@ class Runner:
         self.results.append(kept if isinstance(kept, StepResult) else step)
 
 
-def verdict(steps: Sequence[StepResult]) -> RunOutcome:
-    """Return the result of a run: pass if every executed step passed; fail goes before error."""
-    outcomes = {step.result for step in steps}
-    if "fail" in outcomes:
-        return "fail"
-    return "error" if "error" in outcomes else "pass"
-
-
-def summary(result: SuiteResult) -> dict[str, Any]:
-    """Return the JSON that a subtest's assertions look at: names of a run in Runscope's API (runscope.md 6)."""
-    executed = result.executed
-    return {
-        "result": "pass" if result.result == "pass" else "fail",
-        "test_name": result.name,
-        "requests_executed": sum(step.step_type == "request" for step in executed),
-        "assertions_defined": sum(len(step.assertions) for step in executed),
-        "assertions_passed": sum(it.result == "pass" for step in executed for it in step.assertions),
-        "assertions_failed": sum(it.result != "pass" for step in executed for it in step.assertions),
-        "initial_variables": dict(result.initial_variables),
-    }
-
-
 def title(step: Step) -> str:
     """Return a step in a few words."""
     if isinstance(step, RequestStep):
@@ -574,21 +449,6 @@ def kind_of(step: Step) -> str:
 def _untouched(step: Step, number: str, result: RunOutcome) -> StepResult:
     made = StepResult(number=number, step_type=kind_of(step), result=result, note=step.note or title(step))
     return replace(made, method=step.method, url=step.url) if isinstance(step, RequestStep) else made
-
-
-def _aggregate(
-    assertions: Sequence[AssertionResult],
-    variables: Sequence[VariableResult],
-    scripts: Sequence[ScriptResult],
-    errors: Sequence[str],
-) -> RunOutcome:
-    """Return a step's result: error where something could not be done at all, fail where an answer was wrong."""
-    outcomes: set[Outcome] = {it.result for group in (assertions, variables, scripts) for it in group}
-    if errors:
-        return "error"
-    if "fail" in outcomes:
-        return "fail"
-    return "error" if "error" in outcomes else "pass"
 
 
 def _scripts(*groups: Sequence[str]) -> list[str]:
