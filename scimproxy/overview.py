@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from scimproxy import amounts
 from scimproxy.exchange import Run
-from scimproxy.moments import iso
 from scimproxy.store import Row
 
-__all__ = ["exchange_json", "run_json"]
+__all__ = ["exchange_json", "iso", "run_json"]
+
+
+def iso(at: float | None) -> str | None:
+    """Return a moment as ISO 8601 text, UTC, with milliseconds; None for one that is not known."""
+    return amounts.iso(at) or None
 
 
 def exchange_json(row: Row) -> dict[str, Any]:

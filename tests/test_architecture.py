@@ -62,10 +62,12 @@ PURE_ROOMS = (
     "diff",
     "run_diff",
     "diff_report",
-    "moments",
     "web.door",
     "web.suggest",
-    "web.detail",
+    "web.whole",
+    "amounts",
+    "outline",
+    "detail",
 )
 
 TABLE: dict[str, Row] = {
@@ -73,7 +75,6 @@ TABLE: dict[str, Row] = {
     "scimproxy.__main__": Row(ours=("cli",)),
     "scimproxy.exchange": Row(pure=True),
     "scimproxy.errors": Row(pure=True),
-    "scimproxy.moments": Row(pure=True),
     "scimproxy.redact": Row(ours=("exchange", "errors", "decode", "echoes", "secret_bodies"), pure=True),
     "scimproxy.echoes": Row(ours=("exchange",), pure=True),
     "scimproxy.secret_bodies": Row(ours=("exchange",), pure=True),
@@ -95,6 +96,9 @@ TABLE: dict[str, Row] = {
     "scimproxy.diff": Row(ours=("exchange", "bind", "bodies", "elements", "judging"), pure=True),
     "scimproxy.run_diff": Row(ours=("bind", "bodies", "diff", "judging", "match", "rank"), pure=True),
     "scimproxy.diff_report": Row(ours=("bodies", "diff", "run_diff"), pure=True),
+    "scimproxy.amounts": Row(pure=True),
+    "scimproxy.outline": Row(ours=("amounts",), pure=True),
+    "scimproxy.detail": Row(ours=("amounts", "decode", "exchange", "outline", "scim"), pure=True),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
     "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
@@ -161,7 +165,8 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.hints": Row(ours=("suite.results",), pure=True),
     "scimproxy.suite.library": Row(ours=("errors",)),
     "scimproxy.report": Row(ours=("suite",), pure=True),
-    "scimproxy.report_html": Row(ours=("exchange", "decode", "redact", "report", "suite"), theirs=("jinja2",)),
+    "scimproxy.report_html": Row(ours=("detail", "exchange", "pages", "redact", "report", "suite")),
+    "scimproxy.pages": Row(ours=("amounts",), theirs=("jinja2",)),
     "scimproxy.diff_html": Row(ours=("diff_report", "run_diff"), theirs=("jinja2",)),
     "scimproxy.tunnel": Row(),
     "scimproxy.tunnel.contract": Row(ours=("errors",), pure=True),
@@ -212,14 +217,14 @@ TABLE: dict[str, Row] = {
         )
     ),
     # ---- faces
-    "scimproxy.overview": Row(ours=("exchange", "moments", "store")),
+    "scimproxy.overview": Row(ours=("amounts", "exchange", "store")),
     "scimproxy.web": Row(
-        ours=(*PURE_ROOMS, "overview", "report", "store", "suite.masking", "suite.results", "web"),
+        ours=(*PURE_ROOMS, "overview", "pages", "report", "store", "suite.masking", "suite.results", "web"),
         theirs=("aiohttp", "jinja2"),
     ),
     "scimproxy.web.door": Row(pure=True),
     "scimproxy.web.suggest": Row(ours=("clients", "query", "scim"), pure=True),
-    "scimproxy.web.detail": Row(ours=("decode", "errors", "exchange", "moments", "redact", "scim"), pure=True),
+    "scimproxy.web.whole": Row(ours=("amounts", "decode", "detail", "exchange", "redact", "scim"), pure=True),
     "scimproxy.cli": Row(
         ours=(
             *PURE_ROOMS,

@@ -72,22 +72,25 @@ def test_everything_is_there() -> None:
     for words in (
         "Spec: failed", "About", "1 of 2 assertions hold", "stopped early", "slow run", "http://h/scim", "who me",
         "1.50 s", "List users", "body.Resources[0].id — was empty", "Usually:", "Assertions", "Variables", "n 0",
-        "Post-response script: pass seen", "Request POST", '"userName": "b"', "Response HTTP/1.1 200", '"é": [ 1 ]',
-        "Connection", "TLSv1.3 AES", "total", "Variable 'x' was not defined", "initial script — boom",
+        "Post-response script: pass seen", "Request POST", '"userName": "b"', "Response HTTP/1.1 200", '"é" : [ 1 element 1 ]',
+        "Connection", "TLSv1.3, AES", "total", "Variable 'x' was not defined", "initial script — boom",
         "Initial script: error",
     ):  # fmt: skip
         assert words in page.text, words
-    assert page.names.count("details") == 4
+    assert page.names.count("fieldset") == 1
+    assert len([one for one in page.attributes if one[0] == "id" and str(one[1]).startswith("step-")]) == 4
 
 
 def test_it_loads_nothing_and_runs_nothing() -> None:
     text = html(result(suite_step()), {})
     page = Page(text)
     assert not {"script", "link", "img", "iframe", "object"} & set(page.names)
-    assert not {"src", "href", "onclick", "style"} & {name for name, _ in page.attributes}
+    assert not {"src", "onclick", "style"} & {name for name, _ in page.attributes}
+    assert {value for name, value in page.attributes if name == "href"} == {"#main"}
     assert "default-src 'none'" in text
     assert "url(" not in text
-    for words in ("prefers-color-scheme: dark", "@media print"):
+    assert "unsafe-inline" not in text
+    for words in ("light-dark(", "@media print"):
         assert words in text
 
 
@@ -123,6 +126,6 @@ def test_contents_that_are_no_text_or_long_and_failures() -> None:
     bare = replace(exchange(), upstream_connection=None, upstream_index=None)
     steps = tuple(suite_step(number=str(number), exchange_id=number) for number in (1, 2, 3, 4))
     page = Page(html(result(*steps, started_at=None), {1: binary, 2: long, 3: lost, 4: bare}))
-    assert "bytes that are no text" in page.text
-    assert "(60002 bytes; cut here)" in page.text
-    assert "Failure nothing listens there" in page.text
+    assert "280 B that are no text" in page.text
+    assert "(60,002 characters)" in page.text
+    assert "Failed (refused): nothing listens there" in page.text

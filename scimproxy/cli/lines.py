@@ -8,8 +8,7 @@ from __future__ import annotations
 import click
 
 from scimproxy.cli.terminal import clock, duration, fit, safe, status_colour, terminal_width, width_of
-from scimproxy.moments import iso
-from scimproxy.overview import exchange_json, run_json
+from scimproxy.overview import exchange_json, iso, run_json
 from scimproxy.store import Row
 
 __all__ = ["exchange_json", "exchange_line", "iso", "outcome", "run_json"]

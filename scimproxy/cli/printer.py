@@ -65,6 +65,8 @@ class Printer:
 
         options = self._options
         if self._own_banner is not None:
+            if self.inspector is not None:
+                click.echo(f"  {'Inspector':<12}{self.inspector}", err=True)
             self._own_banner(ready.url, f"{ready.db} (run {ready.run.id})")
             return
         public = self._public_base(ready)

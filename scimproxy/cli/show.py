@@ -5,8 +5,6 @@ One rule: contents are bounded and safe; whoever wants the bytes takes `--raw` i
 
 from __future__ import annotations
 
-import contextlib
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +15,7 @@ from scimproxy.cli.options import Number, db_option, json_option, open_reader
 from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
-    from scimproxy.exchange import Connection, Content, Exchange, Headers, Tls
+    from scimproxy.exchange import Connection, Content, Exchange, Headers
     from scimproxy.scim.message import Operation
 
 __all__ = ["show_command"]
@@ -74,6 +72,7 @@ def _print_raw(exchange: Exchange) -> None:
 
 def _print(exchange: Exchange, operation: Operation, *, whole: bool) -> None:
     from scimproxy.cli.terminal import facts, moment, safe, status_colour
+    from scimproxy.detail import connection_facts, operation_facts
 
     response, failure = exchange.response, exchange.failure
     click.secho(f"Exchange {exchange.id}: {safe(operation.summary)}", bold=True)
@@ -107,56 +106,19 @@ def _print(exchange: Exchange, operation: Operation, *, whole: bool) -> None:
         for rewrite in exchange.rewrites:
             click.echo(f"  Rewritten {safe(rewrite.place)}: {safe(rewrite.before)} -> {safe(rewrite.after)}")
     click.echo()
-    facts(
-        "Connection",
-        {
-            "Run": None if exchange.run_id is None else str(exchange.run_id),
-            "Client": _both(exchange.client, exchange.client_address),
-            "Claims to be": exchange.client_claim,
-            "From client": _connection(exchange.client_connection, exchange.client_index),
-            "Client TLS": _tls(exchange.client_connection),
-            "To server": _connection(exchange.upstream_connection, exchange.upstream_index),
-            "Server address": exchange.upstream_address,
-            "Server TLS": _tls(exchange.upstream_connection),
-            "Attempts": None if exchange.attempts is None else str(exchange.attempts),
-            "Ended": exchange.ended,
-        },
-    )
+    facts("Connection", connection_facts(exchange))
     _print_chain(exchange.upstream_connection)
     click.echo()
     _print_timings(exchange)
     click.echo()
-    facts("SCIM", _operation_facts(operation))
+    facts("SCIM", operation_facts(operation))
     click.echo()
     facts("Times", {"Started": moment(exchange.started_at), "Ended": moment(exchange.ended_at)})
 
 
-def _both(label: str | None, address: str | None) -> str | None:
-    known = [part for part in (label, address) if part]
-    return ", ".join(known) or None
-
-
-def _operation_facts(operation: Operation) -> dict[str, str | None]:
-    if not operation.is_scim:
-        return {"Operation": "not SCIM"}
-    return {
-        "Operation": operation.kind,
-        "Version": operation.version,
-        "Resource": operation.resource_type,
-        "Id": operation.resource_id,
-        "Name": operation.resource_name,
-        "Filter": operation.filter,
-        "Filter problem": operation.filter_problem,
-        "Start index": None if operation.start_index is None else str(operation.start_index),
-        "Count": None if operation.count is None else str(operation.count),
-        "Total results": None if operation.total_results is None else str(operation.total_results),
-        "Changes": "; ".join(operation.changes) or None,
-        "Error": _both(operation.scim_type, operation.detail),
-    }
-
-
 def _print_message(headers: Headers, content: Content, *, whole: bool) -> None:
     from scimproxy.cli.terminal import size
+    from scimproxy.detail import body_text
 
     for name, value in headers:
         click.echo(f"  {click.style(_field(name), fg='cyan')}: {_field(value)}")
@@ -175,28 +137,11 @@ def _print_message(headers: Headers, content: Content, *, whole: bool) -> None:
 
 
 def _field(text: str) -> str:
-    """A header field for the eye: UTF-8 where its bytes are that."""
+    """A header field for the eye."""
     from scimproxy.cli.terminal import safe
+    from scimproxy.detail import shown_field
 
-    if not text.isascii():
-        with contextlib.suppress(UnicodeError):  # then it is ISO-8859-1, as it stands
-            text = text.encode("latin-1").decode("utf-8")
-    return safe(text)
-
-
-def body_text(headers: Headers, content: Content) -> str | None:
-    """Return a body for the eye: decoded, JSON indented; None where it is no text."""
-    from scimproxy.decode import text as decoded_text
-
-    text = decoded_text(content, headers)
-    if text is None:
-        return None
-    if text.lstrip()[:1] in {"{", "["}:
-        try:
-            return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-        except (ValueError, RecursionError):
-            return text  # not JSON after all, or cut
-    return text
+    return safe(shown_field(text))
 
 
 def _print_text(text: str, *, whole: bool) -> None:
@@ -215,47 +160,11 @@ def _print_text(text: str, *, whole: bool) -> None:
 
 def _print_changes(before: Headers, after: Headers | None) -> None:
     """Print the header fields that differ between the client's and our request."""
-    if after is None:
-        return
-    old, new = list(before), list(after)
-    for name, value in old:
-        if (name, value) not in new:
-            click.echo(f"  - {_field(name)}: {_field(value)}")
-    for name, value in new:
-        if (name, value) not in old:
-            click.echo(f"  + {_field(name)}: {_field(value)}")
+    from scimproxy.cli.terminal import safe
+    from scimproxy.detail import header_changes
 
-
-def _connection(connection: Connection | None, index: int | None) -> str | None:
-    if connection is None:
-        return None
-    peer = _address(connection.peer_host, connection.peer_port)
-    local = _address(connection.local_host, connection.local_port)
-    parts = [f"{peer} (local {local})" if local else peer or "unknown"]
-    if connection.http_version:
-        parts.append(f"HTTP/{connection.http_version}")
-    if index is not None:
-        parts.append("fresh" if index == 1 else f"reused, exchange {index} on it")
-    if connection.closed_by:
-        parts.append(f"closed by {connection.closed_by}")
-    if connection.close_reason:
-        parts.append(connection.close_reason)
-    return ", ".join(parts)
-
-
-def _address(host: str | None, port: int | None) -> str | None:
-    if host is None:
-        return None
-    shown = f"[{host}]" if ":" in host else host
-    return shown if port is None else f"{shown}:{port}"
-
-
-def _tls(connection: Connection | None) -> str | None:
-    tls: Tls | None = None if connection is None else connection.tls
-    if tls is None:
-        return None
-    named = [("", tls.version), ("", tls.cipher), ("ALPN ", tls.alpn), ("SNI ", tls.sni)]
-    return ", ".join(f"{name}{value}" for name, value in named if value) or "yes"
+    for one in header_changes(before, after):
+        click.echo(f"  {one.sign} {safe(one.name)}: {safe(one.value)}")
 
 
 def _print_chain(connection: Connection | None) -> None:
@@ -273,12 +182,10 @@ def _print_chain(connection: Connection | None) -> None:
 def _print_timings(exchange: Exchange) -> None:
     """Print the phases one under the other, each where it lies in the whole."""
     from scimproxy.cli.terminal import duration
+    from scimproxy.detail import PHASES
 
     timings = exchange.timings
-    phases: list[tuple[str, float | None]] = [
-        (name, getattr(timings, name)) for name in ("dns", "connect", "tls", "send", "wait", "receive")
-    ]
-    known = [(name, ms) for name, ms in phases if ms is not None]
+    known = [(name, ms) for name in PHASES if (ms := getattr(timings, name)) is not None]
     if not known and timings.total is None:
         return
     click.secho("Timings", bold=True)

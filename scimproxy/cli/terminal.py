@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 import click
 
+from scimproxy.amounts import duration, plural, size
+
 __all__ = [
     "Column",
     "clock",
@@ -99,33 +101,6 @@ def status_colour(status_code: int | None) -> str:
     return {2: "green", 3: "cyan", 4: "yellow"}.get(status_code // 100, "white")
 
 
-def duration(ms: float | None) -> str:
-    """Return a duration for a person: `0.4 ms`, `12 ms`, `3.2 s`, `2 min`."""
-    if ms is None:
-        return "-"
-    if ms < 9.95:
-        return f"{ms:.1f} ms"
-    if ms < 1_999.5:
-        return f"{ms:.0f} ms"
-    if ms < 120_000:
-        return f"{ms / 1000:.1f} s"
-    return f"{ms / 60_000:.0f} min"
-
-
-def size(count: int | None) -> str:
-    """Return a number of bytes for a person: `712 B`, `4.1 KiB`, `10 MiB`."""
-    if count is None:
-        return "-"
-    if count < 1024:
-        return f"{count} B"
-    value = float(count)
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        value /= 1024
-        if value < 1024 or unit == "TiB":
-            break
-    return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
-
-
 def clock(at: float) -> str:
     """Return the local time of day."""
     return time.strftime("%H:%M:%S", time.localtime(at))
@@ -134,11 +109,6 @@ def clock(at: float) -> str:
 def moment(at: float | None) -> str:
     """Return a local date and time."""
     return "-" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def plural(count: int, noun: str) -> str:
-    """Return `1 exchange`, `3 exchanges`, `1,204 exchanges`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 class Indexing:

@@ -22,13 +22,13 @@ from scimproxy.report import runscope_json
 from scimproxy.store import Reader, Row
 from scimproxy.web.asking import MOST_PAGE, NotThere, answer, body, filter_of, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs
-from scimproxy.web.detail import detail
 from scimproxy.web.edits import Edits
 from scimproxy.web.openapi import document
 from scimproxy.web.readers import Readers
 from scimproxy.web.resources import before_and_after, touching
 from scimproxy.web.routes import Route
 from scimproxy.web.suggest import suggestions
+from scimproxy.web.whole import whole
 
 __all__ = ["API", "Api", "mark_json", "row_json"]
 
@@ -176,7 +176,7 @@ class Api:
 
     async def exchange(self, request: web.Request) -> web.Response:
         """Tell all of an exchange."""
-        return answer(detail(await self.whole(request)))
+        return answer(whole(await self.whole(request)))
 
     async def curl(self, request: web.Request) -> web.Response:
         """Give the request as a command."""
@@ -256,7 +256,7 @@ class Api:
         assert exchange.id is not None
         note = given.get("note", exchange.note)
         await self._edits.annotate(exchange.id, note, given["tags"] or [] if "tags" in given else list(exchange.tags))
-        return answer(detail(await self.whole(request)))
+        return answer(whole(await self.whole(request)))
 
     async def edit_run(self, request: web.Request) -> web.Response:
         """Rename a run."""

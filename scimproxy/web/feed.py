@@ -46,6 +46,11 @@ class Feed:
                 self._looking.cancel()
                 self._looking = None
 
+    def wake(self) -> None:
+        """Wake all watchers: something else has changed."""
+        for watcher in self._watchers:
+            watcher.set()
+
     @property
     def watchers(self) -> int:
         """How many watch."""
@@ -67,8 +72,7 @@ class Feed:
                     continue
                 if version != seen:
                     seen = version
-                    for watcher in self._watchers:
-                        watcher.set()
+                    self.wake()
                 await asyncio.sleep(_EVERY_S)
         finally:
             if reader is not None:

@@ -7,40 +7,38 @@ script or a style of its own (the content security policy would refuse it).
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader
 
-from scimproxy import __version__
+from scimproxy import __version__, pages
+from scimproxy.detail import detail
 from scimproxy.diff_report import shown
 from scimproxy.errors import ScimproxyError, UsageError
 from scimproxy.exchange import Run
-from scimproxy.moments import iso
+from scimproxy.outline import outline
 from scimproxy.overview import exchange_json, run_json
+from scimproxy.redact import redact
 from scimproxy.report import counts, problems
+from scimproxy.scim.message import operation_of
 from scimproxy.store import Reader
+from scimproxy.store.suites import StepMark
 from scimproxy.suite.masking import masked, secrets_of
 from scimproxy.suite.results import SuiteResult
 from scimproxy.web.api import Api
 from scimproxy.web.asking import NotThere, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs
-from scimproxy.web.detail import detail
 from scimproxy.web.door import Refused
 from scimproxy.web.readers import Readers
-from scimproxy.web.resources import touching
+from scimproxy.web.resources import before_and_after, touching
 from scimproxy.web.routes import Route
 
 __all__ = ["Pages"]
 
 _HERE = Path(__file__).parent
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"
-)
-_FINGERPRINT = re.compile(r"\bsha256:[0-9a-f]{8}\b")
 _RUNS = 50
 _HISTORY = 30
 
@@ -54,17 +52,19 @@ class Pages:
         self._files = {
             path.name: path.read_bytes() for path in sorted((_HERE / "static").iterdir()) if path.suffix in _KINDS
         }
-        self._environment = Environment(
-            loader=FileSystemLoader(_HERE / "templates"),
-            autoescape=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            undefined=StrictUndefined,
-            finalize=_visible,
-        )
-        self._environment.filters.update(size=_size, ms=_ms, iso=iso, shown=shown)
-        self._environment.tests["search_fingerprint"] = lambda text: bool(_FINGERPRINT.search(text))
-        self._environment.globals.update(version=__version__, read_only=read_only, database=readers.path.name)
+        self._files["look.css"] = pages.style().encode()
+        made = pages.environment().overlay(loader=FileSystemLoader([_HERE / "templates", pages.TEMPLATES]))
+        made.filters = {**made.filters, "shown": shown}
+        made.globals = {
+            **made.globals,
+            "live": True,
+            "assets": "/static",
+            "version": __version__,
+            "read_only": read_only,
+            "database": readers.path.name,
+            "nav": "",
+        }
+        self._environment: Environment = made
 
     def routes(self) -> list[Route]:
         """Return the routes of pages, parts of pages and static files."""
@@ -72,6 +72,7 @@ class Pages:
             Route("GET", "/", self.live),
             Route("GET", "/exchanges/{exchange}", self.live),
             Route("GET", "/parts/exchanges/{exchange}", self.part),
+            Route("GET", "/parts/exchanges/{exchange}/resource", self.resource_part),
             Route("GET", "/runs", self.runs),
             Route("GET", "/runs/{run}", self.run),
             Route("GET", "/parts/runs/{run}", self.run_part),
@@ -126,14 +127,38 @@ class Pages:
 
     async def part(self, request: web.Request) -> web.Response:
         """Show an exchange, as a part of a page."""
-        found = detail(await self._api.whole(request))
+        found = await self._api.whole(request)
 
-        def step(reader: Reader) -> Any:  # noqa: ANN401 - a mark, or nothing
-            run = found["run_id"]
-            marks = reader.marks(run_ids=[run], limit=5_000) if run is not None else []
-            return next((mark for mark in marks if mark.exchange_id == found["id"]), None)
+        def step(reader: Reader) -> StepMark | None:
+            marks = reader.marks(run_ids=[found.run_id], limit=5_000) if found.run_id is not None else []
+            return next((mark for mark in marks if mark.exchange_id == found.id), None)
 
-        return self._page("exchange.html", it=found, step=await self._readers.ask(step))
+        operation = operation_of(found)
+        clean, _ = redact(found)
+        return self._page(
+            "part.html",
+            d=detail(clean, operation),
+            run_id=found.run_id,
+            parent_id=found.parent_id,
+            resource_type=operation.resource_type or "",
+            resource_id=operation.resource_id,
+            can_replay=False,
+            step=await self._readers.ask(step),
+        )
+
+    async def resource_part(self, request: web.Request) -> web.Response:
+        """Show the resource before and after an exchange, as a part of a page."""
+        exchange = await self._api.whole(request)
+        found = await self._readers.ask(lambda reader: before_and_after(reader, exchange))
+
+        def side(told: dict[str, Any] | None) -> dict[str, Any] | None:
+            read = None if told is None else outline(told["text"], most_lines=1_000, longest=2_000)
+            return None if told is None or read is None else {"exchange": told["from"], "lines": read.lines}
+
+        before, after = side(found["before"]), side(found["after"])
+        if before is None and after is None and not found["gone"]:
+            return web.Response(status=204)
+        return self._page("resource_part.html", id=exchange.id, before=before, after=after, gone=found["gone"])
 
     async def runs(self, request: web.Request) -> web.Response:
         """List the runs."""
@@ -158,7 +183,7 @@ class Pages:
                 raise NotThere(f"there is no run {number_of}", hint="it may have been pruned")
             suite = reader.suite(number_of)
             return {
-                "run": run_json(run),
+                "run": _run(run),
                 "outcomes": reader.outcomes(number_of),
                 "suite": None if suite is None else _suite(suite),
                 "history": [] if suite is None else _history(reader, run),
@@ -176,7 +201,7 @@ class Pages:
             compare = compare_exchanges if of == "exchanges" else compare_runs
             found = await self._readers.ask(lambda reader: compare(reader, a, b), limit_s=60)
         runs = await self._readers.ask(lambda reader: [run_json(one) for one in reader.run_page(limit=100)])
-        return self._page("diff.html", nav="runs", found=found, a=a, b=b, of=of, runs=runs)
+        return self._page("compare.html", nav="runs", found=found, a=a, b=b, of=of, runs=runs)
 
     async def resource(self, request: web.Request) -> web.Response:
         """Show every exchange that touched a resource."""
@@ -184,7 +209,7 @@ class Pages:
         if not key or len(key) > 1000:
             raise UsageError("say which resource", hint="open it from an exchange's tab SCIM")
         found = await self._readers.ask(lambda reader: touching(reader, kind, key, 500))
-        rows = [{**exchange_json(row), "touch": how} for row, how in found]
+        rows = [{**exchange_json(row), "started_at": row.started_at, "touch": how} for row, how in found]
         name = next((row["operation"]["resource_name"] for row in reversed(rows) if row["touch"] == "about"), None)
         return self._page("resource.html", nav="live", kind=kind, key=key, name=name, rows=rows)
 
@@ -196,16 +221,19 @@ class Pages:
             run = next((one for one in runs if one.kind in {"record", "demo"}), None)
             if run is None or run.id is None:
                 return {"run": None, "events": []}
-            return {"run": run_json(run), "events": reader.tunnel_events(run.id)[::-1][:200]}
+            return {"run": _run(run), "events": reader.tunnel_events(run.id)[::-1][:200]}
 
         return self._page("tunnel.html", nav="tunnel", **await self._readers.ask(read))
 
     def _page(self, template: str, *, status: int = 200, **values: Any) -> web.Response:  # noqa: ANN401 - for a template
-        values.setdefault("nav", "")
         text = self._environment.get_template(template).render(**values)
         return web.Response(
             body=text.encode("utf-8", "replace"), status=status, content_type="text/html", charset="utf-8"
         )
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {**run_json(run), "started_at": run.started_at, "ended_at": run.ended_at}
 
 
 def _counted(reader: Reader, before: int | None) -> list[dict[str, Any]]:
@@ -216,7 +244,7 @@ def _counted(reader: Reader, before: int | None) -> list[dict[str, Any]]:
         run = reader.run(one.id)
         if run is not None:
             suite = reader.suite(one.id) if one.kind == "suite" else None
-            found.append({**run_json(run), "result": None if suite is None else suite.result})
+            found.append({**_run(run), "result": None if suite is None else suite.result})
     return found
 
 
@@ -247,40 +275,11 @@ def _history(reader: Reader, run: Run) -> list[dict[str, Any]]:
             if one.kind == "suite" and one.name == run.name and one.id is not None and len(found) < _HISTORY:
                 suite = reader.suite(one.id)
                 if suite is not None:
-                    found.append({"id": one.id, "started_at": iso(one.started_at), "result": suite.result})
+                    found.append({"id": one.id, "started_at": one.started_at, "result": suite.result})
         before = page[-1].id
         if before is None or (run.id or 0) - before > 2_000:
             break
     return found[::-1]
-
-
-def _visible(value: Any) -> Any:  # noqa: ANN401 - whatever the template prints
-    """Show what could hide or reorder text as a replacement character."""
-    if value is None:
-        return ""
-    return _UNSEEN.sub("\ufffd", value) if type(value) is str else value
-
-
-def _size(count: float | None) -> str:
-    """Return bytes for a person."""
-    if count is None:
-        return ""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
-
-
-def _ms(value: float | None) -> str:
-    """Return milliseconds for a person."""
-    if value is None:
-        return ""
-    if value >= 10_000:
-        return f"{value / 1000:.1f} s"
-    if value >= 1000:
-        return f"{value / 1000:.2f} s"
-    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
 
 
 def _begin(text: str) -> str:

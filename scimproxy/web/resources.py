@@ -15,7 +15,7 @@ from scimproxy.query import Query, Term, fold
 from scimproxy.redact import redact
 from scimproxy.scim.message import operation_of
 from scimproxy.store import Reader, Row
-from scimproxy.web.detail import resource_in
+from scimproxy.web.whole import resource_in
 
 __all__ = ["before_and_after", "touching"]
 
@@ -45,10 +45,10 @@ def before_and_after(reader: Reader, exchange: Exchange) -> dict[str, Any]:
         return found
     status = 0 if exchange.response is None else exchange.response.status_code
     if operation.kind != "create" or status >= 400:
-        found["before"] = _told(reader, key, before=exchange.id)
+        found["before"] = _told(reader, exchange.run_id, key, before=exchange.id)
     found["gone"] = operation.kind == "delete" and 200 <= status < 300
     if not found["gone"]:
-        found["after"] = _resource(exchange, key) or _told(reader, key, after=exchange.id)
+        found["after"] = _resource(exchange, key) or _told(reader, exchange.run_id, key, after=exchange.id)
     return found
 
 
@@ -56,10 +56,12 @@ def _is_about(row: Row, kind: str, key: str) -> bool:
     return row.resource_id == key and (not kind or row.resource_type == kind)
 
 
-def _told(reader: Reader, key: str, *, before: int | None = None, after: int | None = None) -> dict[str, Any] | None:
-    """Return the resource as the nearest exchange before or after tells it."""
+def _told(
+    reader: Reader, run: int | None, key: str, *, before: int | None = None, after: int | None = None
+) -> dict[str, Any] | None:
+    """Return the resource as the nearest exchange of the same run, before or after, tells it."""
     query = Query((Term("text", fold(key)),))
-    rows = reader.exchanges(query=query, before=before, after=after, newest_first=after is None, limit=_LOOKED_AT)
+    rows = reader.exchanges(run, query, before=before, after=after, newest_first=after is None, limit=_LOOKED_AT)
     for row in rows:
         if row.resource_id != key:
             continue

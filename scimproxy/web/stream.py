@@ -7,6 +7,7 @@ server restarted) says the last number it knows and goes on from there. An event
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,11 +51,12 @@ class Stream:
     def __init__(self, readers: Readers, feed: Feed) -> None:
         self._readers = readers
         self._feed = feed
-        self._ending = asyncio.Event()
+        self._ending = False
 
     def end(self) -> None:
         """End all streams, so that the server can stop."""
-        self._ending.set()
+        self._ending = True
+        self._feed.wake()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Tell what is new after `Last-Event-ID` (or `after`; else from now on)."""
@@ -67,25 +69,20 @@ class Stream:
         place = _Place(after, run, query)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         await response.prepare(request)
-        ending = asyncio.create_task(self._ending.wait())
-        try:
+        with contextlib.suppress(ConnectionError):  # the page is gone
             async with self._feed.watching() as changed:
                 await response.write(_event("hello", {"seq": place.seq}))
-                while not self._ending.is_set():
-                    waiting = asyncio.create_task(changed.wait())
-                    await asyncio.wait({waiting, ending}, timeout=_BEAT_S, return_when=asyncio.FIRST_COMPLETED)
-                    if not waiting.done():
-                        waiting.cancel()
+                while not self._ending:
+                    try:
+                        async with asyncio.timeout(_BEAT_S):
+                            await changed.wait()
+                    except TimeoutError:
                         await response.write(_event("beat", {}))
                         continue
                     changed.clear()
                     if await self._tell(response, place):
                         changed.set()
                     await asyncio.sleep(_REST_S)
-        except (ConnectionError, TimeoutError):  # the page is gone
-            pass
-        finally:
-            ending.cancel()
         return response
 
     async def _tell(self, response: web.StreamResponse, place: _Place) -> bool:

@@ -1,6 +1,5 @@
 // The detail of one exchange: the server's HTML, made alive: tabs, foldable JSON, copying, note and tags.
 import { ask, copy, localTimes, part, trusted } from "./page.js";
-import { parse, view } from "./json.js";
 
 export class Detail {
   id = null; #box; #tab = "tab-request"; #abort = null; #told; #wait = 0;
@@ -28,9 +27,6 @@ export class Detail {
       this.#box.innerHTML = trusted(html);
       this.#box.scrollTop = scrolled;
       localTimes(this.#box);
-      for (const pre of this.#box.querySelectorAll("pre[data-json]")) {
-        try { const made = view(parse(pre.textContent)); made.dataset.text = pre.textContent; pre.replaceWith(made); } catch { /* stays a text */ }
-      }
       this.#select(document.getElementById(this.#tab) ?? this.#box.querySelector("[role=tab]"));
     } catch (problem) {
       if (problem.name === "AbortError") return;
@@ -85,31 +81,25 @@ export class Detail {
     const place = this.#box.querySelector("[data-fill=resource]");
     if (!place || place.dataset.done) return;
     place.dataset.done = "yes";
-    const found = await ask(`/api/v1/exchanges/${this.id}/resource`).catch(() => null);
-    if (!found || (!found.before && !found.after && !found.gone)) return;
-    const columns = place.querySelector(".columns");
-    for (const [word, side] of [["Before", found.before], ["After", found.after]]) {
-      const box = document.createElement("div"), head = document.createElement("h3");
-      head.append(word);
-      box.append(head);
-      if (side) {
-        const link = document.createElement("a");
-        link.href = `/exchanges/${side.from}`; link.textContent = side.from === this.id ? "as this answer tells it" : `as exchange ${side.from} told it`;
-        head.append(link);
-        box.append(view(parse(side.text)));
-      } else {
-        const none = document.createElement("p");
-        none.className = "dim"; none.textContent = word === "After" && found.gone ? "deleted" : "not seen in this recording";
-        box.append(none);
-      }
-      columns.append(box);
-    }
+    const html = await part(`/parts/exchanges/${this.id}/resource`).catch(() => "");
+    if (!html) return;
+    place.innerHTML = trusted(html);
     place.hidden = false;
+  }
+
+  /** The JSON pointer of what was pressed: a line of JSON has it as its title. */
+  async #pointer(event) {
+    const line = event.target.closest(".json [title]");
+    if (!line || !(event.altKey || event.target.closest(".name")) || !line.title.startsWith("/")) return false;
+    event.preventDefault();
+    this.#told.said((await copy(line.title)) ? `Copied the pointer ${line.title}` : "It could not be copied.");
+    return true;
   }
 
   async #click(event) {
     const tab = event.target.closest("[role=tab]");
     if (tab) { this.#select(tab); return; }
+    if (event.target.closest(".json")) { this.#pointer(event); return; }
     const button = event.target.closest("[data-do]");
     if (!button) return;
     const what = button.dataset.do;
@@ -117,7 +107,6 @@ export class Detail {
     else if (what === "curl") this.curl();
     else if (what === "link") this.#told.said((await copy(`${location.origin}/exchanges/${this.id}`)) ? "Copied the link; it works in this browser." : "It could not be copied.");
     else if (what === "compare") { const form = this.#box.querySelector("[data-form=compare]"); form.hidden = !form.hidden; if (!form.hidden) form.querySelector("input").focus(); }
-    else if (what === "copy-body") { const box = button.closest(".content"); const text = box.querySelector(".json")?.dataset.text ?? box.querySelector("pre")?.textContent ?? ""; this.#told.said((await copy(text)) ? "Copied the body." : "It could not be copied."); }
   }
 
   #key(event) {

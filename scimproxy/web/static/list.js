@@ -6,6 +6,7 @@ const ROW = 32;
 const KEEP = 6000;
 const PAGE = 200;
 const OVER = 8;
+const ALONE = 4;
 
 export const took = (ms) => ms == null ? "" : ms >= 10000 ? `${(ms / 1000).toFixed(1)} s` : ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : ms >= 100 ? `${ms.toFixed(0)} ms` : ms >= 1 ? `${ms.toFixed(1)} ms` : `${ms.toFixed(2)} ms`;
 
@@ -121,14 +122,18 @@ export class List {
   #rebuild() {
     const anchor = this.#anchor();
     const lines = [];
-    let run = null, step = null;
-    for (const row of this.rows) {
-      if (row.run_id !== run) { run = row.run_id; step = null; lines.push({ group: run }); }
+    // Runs that go on side by side (a suite through a recorder) share one head: the other's rows carry its number.
+    let run = null;
+    const last = new Map();
+    this.rows.forEach((row, at) => {
+      if (row.run_id !== run && (run === null || this.rows.slice(at, at + ALONE).every((one) => one.run_id === row.run_id))) {
+        run = row.run_id; last.clear(); lines.push({ group: run });
+      }
       const mark = this.steps.get(row.id);
-      if (mark && mark.number !== step) lines.push({ mark, of: row.id });
-      step = mark ? mark.number : null;
-      lines.push({ row });
-    }
+      if (mark && mark.number !== last.get(row.run_id)) lines.push({ mark, of: row.id });
+      if (mark) last.set(row.run_id, mark.number);
+      lines.push({ row, other: row.run_id !== run });
+    });
     this.#lines = lines;
     this.#index = new Map();
     lines.forEach((line, at) => { if (line.row) this.#index.set(line.row.id, at); });
@@ -196,7 +201,7 @@ export class List {
   }
 
   #line(line) {
-    if (line.row) return this.#exchange(line.row);
+    if (line.row) return this.#exchange(line.row, line.other);
     if (line.mark) {
       const made = node("div", "row step");
       made.setAttribute("role", "presentation");
@@ -219,20 +224,22 @@ export class List {
     return made;
   }
 
-  #exchange(row) {
+  #exchange(row, other) {
     const pending = row.state === "pending";
     const code = row.status_code;
     const bad = !pending && (code == null || code >= 500 || row.failure);
-    const made = node("div", `row${pending ? " pending" : ""}${bad ? " bad" : ""}${row.total_ms > 1000 ? " slow" : ""}`);
+    const made = node("div", `row${this.steps.has(row.id) ? " inside" : ""}${pending ? " pending" : ""}${bad ? " bad" : ""}${row.total_ms > 1000 ? " slow" : ""}`);
     if (this.#fresh.delete(row.id)) made.classList.add("fresh");
     made.id = `x${row.id}`; made.dataset.id = row.id;
     made.setAttribute("role", "option");
     const time = node("time", "time", clock(row.started_at));
     time.dateTime = row.started_at; time.title = utc(row.started_at);
-    const what = node("span", "what", row.operation.summary);
+    const what = node("span", "what");
+    if (other) what.append(node("span", "tag other", `run ${row.run_id}`));
+    what.append(row.operation.summary);
     what.title = `${row.method} ${row.target}`;
     for (const tag of row.tags) what.append(node("span", "tag", tag));
-    if (row.note) { const mark = node("span", "tag", "note"); mark.title = row.note; what.append(mark); }
+    if (row.note && row.note !== this.steps.get(row.id)?.note) { const mark = node("span", "tag", "note"); mark.title = row.note; what.append(mark); }
     const op = row.operation;
     const resource = node("span", "resource", op.resource_id ? `${op.resource_type ?? ""} ${op.resource_id}`.trim() : op.resource_type ?? "");
     resource.title = resource.textContent;

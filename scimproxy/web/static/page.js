@@ -34,6 +34,7 @@ export const trusted = (html) => (policy ? policy.createHTML(html) : html);
 export async function part(path, signal) {
   const answer = await fetch(path, { signal });
   const text = await answer.text();
+  if (answer.status === 204) return "";
   if (!answer.ok) throw new Problem(answer.status, { title: answer.status === 404 ? "It is not there any more." : "It could not be shown." });
   return text;
 }

@@ -1,40 +1,29 @@
-"""One exchange as the inspector shows it, and as the API tells it: plain values for JSON and for the templates.
+"""All of an exchange as JSON, for the API: names stay, so that programs can rely on them.
 
-One rule: bounded and without secrets: what was recorded with --keep-secrets is redacted here once more, a body is
-shown up to a limit and says so, and every text stays a text. Pure.
+One rule: bounded and without secrets: what was recorded with --keep-secrets is redacted here once more, and a body is
+given up to a limit and says so. What a page shows of an exchange is detail.py's. Pure.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
+from scimproxy.amounts import iso as iso_text
 from scimproxy.decode import charset_of, decode, text_of
-from scimproxy.errors import SyntaxProblem
+from scimproxy.detail import PHASES, header_changes
 from scimproxy.exchange import Certificate, Connection, Content, Exchange, Headers, Tls
-from scimproxy.moments import iso
 from scimproxy.redact import redact
 from scimproxy.scim.message import Operation, operation_of
-from scimproxy.scim.syntax import And, Comparison, Filter, Not, Or, ValuePath, parse_filter
+from scimproxy.scim.wording import filter_lines
 
-__all__ = ["SHOWN", "detail", "phases", "resource_in"]
+__all__ = ["SHOWN", "resource_in", "whole"]
 
 SHOWN = 512 * 1024
 """Characters of a body that are shown; the whole is for downloading."""
 
-PHASES = ("dns", "connect", "tls", "send", "wait", "receive")
-PHASE_WORDS = {
-    "dns": "look up the name",
-    "connect": "connect",
-    "tls": "TLS handshake",
-    "send": "send the request",
-    "wait": "wait for the answer",
-    "receive": "receive the answer",
-}
 
-
-def detail(exchange: Exchange) -> dict[str, Any]:
+def whole(exchange: Exchange) -> dict[str, Any]:
     """Return all of an exchange; `iso` texts for times, None for what is not known."""
     exchange, _ = redact(exchange)
     operation = operation_of(exchange)
@@ -85,19 +74,19 @@ def detail(exchange: Exchange) -> dict[str, Any]:
             "ended": exchange.ended,
             "reused": exchange.reused,
         },
-        "timings": {"total_ms": exchange.timings.total, "phases": phases(exchange)},
+        "timings": {"total_ms": exchange.timings.total, "phases": _phases(exchange)},
         "operation": _operation(operation),
     }
 
 
-def phases(exchange: Exchange) -> list[dict[str, Any]]:
+def _phases(exchange: Exchange) -> list[dict[str, Any]]:
     """Return the phases that are known, each with where it begins; milliseconds. One follows on the other."""
     found: list[dict[str, Any]] = []
     begun = 0.0
     for name in PHASES:
         taken = getattr(exchange.timings, name)
         if taken is not None:
-            found.append({"name": name, "what": PHASE_WORDS[name], "start_ms": round(begun, 4), "ms": taken})
+            found.append({"name": name, "start_ms": round(begun, 4), "ms": taken})
             begun += taken
     return found
 
@@ -179,11 +168,13 @@ def _sent_on(exchange: Exchange) -> dict[str, Any] | None:
 
 
 def _changed(before: Headers, after: Headers) -> list[dict[str, str]]:
-    """Return what became of header fields: those that went, those that came."""
-    had, has = list(before), list(after)
-    gone = [{"change": "removed", "name": name, "value": value} for name, value in had if (name, value) not in has]
-    new = [{"change": "added", "name": name, "value": value} for name, value in has if (name, value) not in had]
-    return gone + new
+    """Return what became of header fields: those that went (-), those that came (+)."""
+    return [{"change": it.sign, "name": it.name, "value": it.value} for it in header_changes(before, after)]
+
+
+def iso(at: float | None) -> str | None:
+    """Return a moment as ISO 8601, None for one that is not known."""
+    return iso_text(at) or None
 
 
 def _connection(it: Connection | None, index: int | None) -> dict[str, Any] | None:
@@ -245,7 +236,7 @@ def _operation(it: Operation) -> dict[str, Any]:
         "resource_name": it.resource_name,
         "filter": it.filter,
         "filter_problem": it.filter_problem,
-        "filter_tree": _tree(it),
+        "filter_lines": [{"depth": line.depth, "words": line.words} for line in filter_lines(it.filter)],
         "start_index": it.start_index,
         "count": it.count,
         "sort_by": it.sort_by,
@@ -258,30 +249,3 @@ def _operation(it: Operation) -> dict[str, Any]:
         "scim_type": it.scim_type,
         "detail": it.detail,
     }
-
-
-def _tree(it: Operation) -> list[dict[str, Any]]:
-    """Return the filter as it was understood, a line for each part, with its depth."""
-    if it.filter is None or it.filter_problem is not None:
-        return []
-    try:
-        return list(_lines(parse_filter(it.filter), 0))
-    except SyntaxProblem:  # a password in it was hidden
-        return []
-
-
-def _lines(node: Filter, depth: int) -> Iterator[dict[str, Any]]:
-    if isinstance(node, And | Or):
-        yield {"depth": depth, "text": "all of" if isinstance(node, And) else "any of"}
-        for term in node.terms:
-            yield from _lines(term, depth + 1)
-    elif isinstance(node, Not):
-        yield {"depth": depth, "text": "not"}
-        yield from _lines(node.filter, depth + 1)
-    elif isinstance(node, ValuePath):
-        yield {"depth": depth, "text": f"one and the same element of {node.path} with"}
-        yield from _lines(node.filter, depth + 1)
-        if node.rest is not None:
-            yield from _lines(node.rest, depth + 1)
-    else:
-        yield {"depth": depth, "text": str(node) if isinstance(node, Comparison) else f"{node.path} has a value"}
