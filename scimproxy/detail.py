@@ -315,7 +315,9 @@ def body_view(headers: Headers, content: Content, limits: Limits = FULL) -> Body
     if content.truncated:
         remarks.append(f"The first {size(len(content.data))} of {size(content.size)} were stored.")
     if content.redacted:
-        remarks.append("Secrets in it were replaced by fingerprints before storing.")
+        remarks.append(
+            "Values in it were replaced: secrets by fingerprints, in a report personal values by pseudonyms."
+        )
     if decoded.problem:
         remarks.append(f"The {decoded.problem}.")
     elif decoded.encoding and not content.redacted:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from scimproxy.detail import Limits, detail
+from scimproxy.detail import Detail, Limits, detail
 from scimproxy.exchange import Exchange
 from scimproxy.pages import file_page
 from scimproxy.redact import redact
@@ -19,11 +19,11 @@ from scimproxy.suite.casts import as_text
 from scimproxy.suite.masking import masked, secrets_of
 from scimproxy.suite.results import StepResult, SuiteResult
 
-__all__ = ["html"]
+__all__ = ["VERDICTS", "html", "step_view", "suite_facts"]
 
 _LIMITS = Limits(lines=800, string=1_000, raw=8_000)
 """A file of many exchanges has to stay small."""
-_VERDICTS = {"pass": "passed", "fail": "failed", "error": "could not be judged", "canceled": "was interrupted"}
+VERDICTS = {"pass": "passed", "fail": "failed", "error": "could not be judged", "canceled": "was interrupted"}
 _SCRIPTS = {"initial": "Initial script", "before": "Pre-request script", "after": "Post-response script"}
 
 
@@ -34,16 +34,18 @@ def html(result: SuiteResult, exchanges: Mapping[int, Exchange]) -> str:
     return file_page(
         "suite.html",
         result=result,
-        verdict=_VERDICTS.get(result.result, result.result),
+        verdict=VERDICTS.get(result.result, result.result),
         counts=counts(result.steps),
         held=sum(it.result == "pass" for it in assertions),
         asserted=len(assertions),
-        facts=_facts(result),
-        steps=[_step(step, exchanges.get(step.exchange_id or 0)) for step in result.steps],
+        facts=suite_facts(result),
+        steps=[step_view(step, _detail(exchanges.get(step.exchange_id or 0))) for step in result.steps],
     )
 
 
-def _facts(result: SuiteResult) -> list[tuple[str, str]]:
+def suite_facts(result: SuiteResult) -> list[tuple[str, str]]:
+    """Return what is known of a suite's run, by name."""
+
     def moment(at: float | None) -> str:
         return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
@@ -62,7 +64,12 @@ def _facts(result: SuiteResult) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-def _step(step: StepResult, exchange: Exchange | None) -> dict[str, Any]:
+def _detail(exchange: Exchange | None) -> Detail | None:
+    return None if exchange is None else detail(redact(exchange)[0], limits=_LIMITS)
+
+
+def step_view(step: StepResult, shown: Detail | None) -> dict[str, Any]:
+    """Return a step as templates/steps.html shows it; `shown` is its exchange."""
     return {
         "result": step,
         "problems": problems(step),
@@ -73,5 +80,5 @@ def _step(step: StepResult, exchange: Exchange | None) -> dict[str, Any]:
             for it in step.scripts
             if it.output or it.result != "pass"
         ],
-        "detail": None if exchange is None else detail(redact(exchange)[0], limits=_LIMITS),
+        "detail": shown,
     }

@@ -68,6 +68,11 @@ PURE_ROOMS = (
     "amounts",
     "outline",
     "detail",
+    "unescaping",
+    "json_strings",
+    "pseudonyms",
+    "personal",
+    "run_figures",
 )
 
 TABLE: dict[str, Row] = {
@@ -99,6 +104,12 @@ TABLE: dict[str, Row] = {
     "scimproxy.amounts": Row(pure=True),
     "scimproxy.outline": Row(ours=("amounts",), pure=True),
     "scimproxy.detail": Row(ours=("amounts", "decode", "exchange", "outline", "scim"), pure=True),
+    "scimproxy.unescaping": Row(pure=True),
+    "scimproxy.json_strings": Row(pure=True),
+    "scimproxy.pseudonyms": Row(ours=("unescaping",), pure=True),
+    "scimproxy.personal": Row(
+        ours=("bind", "decode", "exchange", "json_strings", "pseudonyms", "scim", "suite.results"), pure=True
+    ),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
     "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
@@ -164,6 +175,24 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.masking": Row(ours=("exchange",), pure=True),
     "scimproxy.suite.hints": Row(ours=("suite.results",), pure=True),
     "scimproxy.suite.library": Row(ours=("errors",)),
+    "scimproxy.run_figures": Row(ours=("detail", "exchange", "scim"), pure=True),
+    "scimproxy.report_page": Row(
+        ours=(
+            "__version__",
+            "amounts",
+            "detail",
+            "diff_report",
+            "exchange",
+            "pages",
+            "report",
+            "report_html",
+            "run_diff",
+            "run_figures",
+            "scim",
+            "suite.results",
+        )
+    ),
+    "scimproxy.bundle": Row(ours=("errors", "exchange", "suite.masking")),
     "scimproxy.report": Row(ours=("suite",), pure=True),
     "scimproxy.report_html": Row(ours=("detail", "exchange", "pages", "redact", "report", "suite")),
     "scimproxy.pages": Row(ours=("amounts",), theirs=("jinja2",)),
@@ -248,6 +277,8 @@ TABLE: dict[str, Row] = {
             "suite_run",
             "report",
             "report_html",
+            "report_page",
+            "bundle",
             "diff_html",
         ),
         theirs=("click", "rich", "aiohttp"),

@@ -146,7 +146,9 @@ def test_bodies_of_every_kind() -> None:
     cut = body_view(NONE, Content(b'{"a": 1', 900, "x"))
     assert (cut.form, cut.remarks) == ("text", ("The first 7 B of 900 B were stored.",))
     kept = body_view(zipped, Content(b'{"a":1}', 30, "x", redacted=True))
-    assert kept.remarks == ("Secrets in it were replaced by fingerprints before storing.",)
+    assert kept.remarks == (
+        "Values in it were replaced: secrets by fingerprints, in a report personal values by pseudonyms.",
+    )
     long = body_view(NONE, Content.of(b"x" * 100), Limits(characters=10))
     assert (long.text, long.remarks) == ("x" * 10, ("Shown are the first 10 of 100 characters.",))
     listed = body_view(NONE, content(list(range(50))), Limits(lines=10))

@@ -32,6 +32,7 @@ COMMANDS = (
     Entry("show", "show", "Show an exchange: request, response, connection."),
     Entry("search", "browse", "Find text in everything recorded."),
     Entry("diff", "diff", "Compare two runs or two exchanges."),
+    Entry("report", "report", "Write a run as one HTML file to give to others."),
     Entry("export", "files", "Write a run as HAR, curl commands or raw messages."),
     Entry("import", "files", "Read a HAR file as a new run."),
     Entry("prune", "prune", "Delete old runs."),

@@ -53,7 +53,8 @@
 
   const reveal = () => {
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (target instanceof HTMLDetailsElement) { target.hidden = false; target.open = true; target.scrollIntoView(); }
+    const row = target && target.closest("details.row");
+    if (row) { row.hidden = false; row.open = true; row.scrollIntoView(); }
   };
   addEventListener("hashchange", reveal);
   reveal();
