@@ -22,7 +22,7 @@ from scimproxy.errors import FormatError, SyntaxProblem
 from scimproxy.scim.filters import And, Comparison, Filter, Not, Or, Present, ValuePath, parse_filter
 from scimproxy.scim.paths import parse_path
 
-__all__ = ["Bindings", "Bound", "Place", "Role", "place_of", "role_of", "type_of"]
+__all__ = ["EXTERNAL", "NAME", "Bindings", "Bound", "Place", "Role", "place_of", "role_of", "type_of"]
 
 type Role = Literal[
     "id",
@@ -132,6 +132,7 @@ class Bindings:
         self._back: dict[tuple[str, str], str] = {}
         self._words: set[tuple[str, str]] = set()
         self._names: set[tuple[str, str]] = set()
+        self._cased: dict[str, str] = {}
         self._roles: set[str] = set()
         for row in rows:
             if row.role == NAME:
@@ -185,6 +186,10 @@ class Bindings:
         """Return what a value of run B is in run A; None where it is not bound."""
         return self._back.get((role, b))
 
+    def renamed(self, a: str) -> str:
+        """Return what a name of run A is in run B, in capitals or small letters too; itself where unbound."""
+        return self._forth.get((NAME, a)) or self._cased.get(a, a)
+
     def sent(self, a: str, b: str) -> None:
         """Learn that the client said `b` where it said `a` in the other run: a name it made up."""
         if a != b:
@@ -197,7 +202,10 @@ class Bindings:
         if max(len(a), len(b)) > _LONGEST or _PHRASE.split(a) != _PHRASE.split(b):
             return False
         pairs = zip(_PHRASE.findall(a), _PHRASE.findall(b), strict=True)
-        return all(x == y or self._is_name(x, y) or self._same_words(x, y, ids=ids) for x, y in pairs)
+        return all(
+            x == y or self._is_name(x, y) or (ids and self._is_id(x, y)) or self._same_words(x, y, ids=ids)
+            for x, y in pairs
+        )
 
     def _is_name(self, a: str, b: str) -> bool:
         return min(len(a), len(b)) >= _SHORTEST and (a, b) in self._names
@@ -216,6 +224,7 @@ class Bindings:
         self._back.setdefault((NAME, b), a)
         for made in (str, str.upper, str.lower):
             self._names.add((made(a), made(b)))
+            self._cased.setdefault(made(a), made(b))
         self._bind_words(a, b)
 
     def _bind_words(self, a: str, b: str) -> None:
@@ -291,7 +300,7 @@ class Bindings:
         if role == "id":
             return self.same(kind, a, b)
         if role == "member":
-            return self.same("User", a, b)
+            return self._forth.get(("Group", a)) == b or self.same("User", a, b)
         if role == "externalId":
             return self.same(EXTERNAL, a, b)
         if role == "name":

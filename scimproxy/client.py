@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import itertools
 import ssl
 import time
@@ -155,7 +156,7 @@ class Client:
                 request.method,
                 url,
                 headers=CIMultiDict(request.headers.pairs),
-                data=request.content.data or None,
+                data=_body(request.content.data),
                 allow_redirects=False,
                 trace_request_ctx=way,
             ) as response:
@@ -222,6 +223,11 @@ class Client:
         facts = replace(facts, exchanges=count + 1)
         self._known[transport] = (facts, count + 1)
         return facts, count + 1
+
+
+def _body(data: bytes) -> bytes | io.BytesIO | None:
+    """Return what aiohttp sends without holding up the loop: a long body piece by piece."""
+    return io.BytesIO(data) if len(data) > _CHUNK else data or None
 
 
 def _tls_context(*, verify: bool, ca: Path | None) -> ssl.SSLContext | bool:

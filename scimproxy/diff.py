@@ -16,9 +16,10 @@ from urllib.parse import unquote_plus
 
 from scimproxy.bind import EXTERNAL, Bindings, place_of, role_of, type_of
 from scimproxy.bodies import NOTHING, Body, Seen
-from scimproxy.elements import paired_elements
+from scimproxy.elements import Pairs, paired_elements
 from scimproxy.exchange import SECRET_HEADERS, Exchange, Headers
 from scimproxy.judging import Change, Verdict, judge
+from scimproxy.scim.filters import member
 
 __all__ = ["MOST", "Difference", "differences", "operations"]
 
@@ -285,6 +286,11 @@ class _Walk:
         if names[-1] == "schemas" and a == b:
             return
         pairs = paired_elements(a, b, names, self._kind, self._bindings)
+        others = list(zip(pairs.only_a, pairs.only_b, strict=False))
+        if others and names == ("response", "body", "resources") and self._is_page([(a[x], b[y]) for x, y in others]):
+            # Which resources stand on a page is a matter of their order, which RFC 7644 section 3.4.2.4 leaves open.
+            yield self._made("order", names, pointer, a, b)
+            pairs = Pairs(sorted(pairs.both), [], [])
         for left, right in pairs.both:
             yield from self._value(a[left], b[right], names, f"{pointer}/{left}")
         if any(x[1] > y[1] for x, y in zip(pairs.both, pairs.both[1:], strict=False)):
@@ -293,6 +299,17 @@ class _Walk:
             yield self._made("missing", names, f"{pointer}/{left}", a[left], None)
         for right in pairs.only_b:
             yield self._made("added", names, f"{pointer}/-", None, b[right])
+
+    def _is_page(self, others: list[tuple[Any, Any]]) -> bool:
+        """Whether both answers are parts of lists of as many resources, and the runs know these from elsewhere."""
+        one, two = self._a.response.value, self._b.response.value
+        totals = [member(it, "totalResults") for it in (one, two)]
+        parts = [len(member(it, "Resources")) for it in (one, two)]
+        if totals[0] != totals[1] or parts[0] != parts[1] or type(totals[0]) is not int or parts[0] >= totals[0]:
+            return False
+        known = self._bindings
+        ids = [[str(member(it, "id")) for it in pair] for pair in others]
+        return all(known.b_of(self._kind, x) is not None or known.a_of(self._kind, y) is not None for x, y in ids)
 
     def _text(self, a: str, b: str, names: Names) -> Change | None:
         """Return how two strings differ in their role; ids and names are bound on the way."""
@@ -306,6 +323,8 @@ class _Walk:
         if role == "id" and not self._fixed:
             return None if bindings.same(self._kind, a, b) else "other"
         if role == "member":
+            if bindings.b_of("Group", a) == b:  # groups may be members of groups
+                return None
             return None if bindings.same("Group" if names[-2] == "groups" else "User", a, b) else "other"
         if role in {"externalId", "bulkId"}:
             return None if bindings.same(EXTERNAL if role == "externalId" else "bulkId", a, b) else "value"

@@ -1,4 +1,4 @@
-"""Which exchange of run A is which of run B: by the suite's step, else by operation, resource and order.
+"""Which exchange of run A is which of run B: by replay or the suite's step, else by operation, resource and order.
 
 One rule: every exchange has one partner at most, and partners are alike in what was asked, not in what was answered.
 Creates are paired first, and their ids bound, so that what follows can be told apart by its resource. Linear.
@@ -37,6 +37,8 @@ class Pairing:
 def pair_runs(a: Sequence[Seen], b: Sequence[Seen], bindings: Bindings) -> Pairing:
     """Pair two runs; `bindings` learns the ids of resources whose creation is paired."""
     made = _Matching(a, b)
+    made.match(_own, _parent)  # a replay knows what it repeats
+    made.match(_parent)
     made.match(lambda it: it.step)
     made.match(lambda it: it.step and (it.step[1], it.exchange.request.method))
     for key in (_named, _alike, _created):
@@ -73,6 +75,14 @@ class _Matching:
         self.rooms = [[at for at in room if at not in gone] for room, gone in zip(self.rooms, taken, strict=True)]
         self.both += found
         return found
+
+
+def _own(it: Seen) -> Hashable:
+    return it.exchange.id
+
+
+def _parent(it: Seen) -> Hashable:
+    return it.exchange.parent_id
 
 
 # --- creates

@@ -73,6 +73,13 @@ PURE_ROOMS = (
     "pseudonyms",
     "personal",
     "run_figures",
+    "spots",
+    "json_text",
+    "names",
+    "learning",
+    "replay",
+    "replay_order",
+    "request_text",
 )
 
 TABLE: dict[str, Row] = {
@@ -98,7 +105,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.elements": Row(ours=("bind",), pure=True),
     "scimproxy.judging": Row(pure=True),
     "scimproxy.rank": Row(pure=True),
-    "scimproxy.diff": Row(ours=("exchange", "bind", "bodies", "elements", "judging"), pure=True),
+    "scimproxy.diff": Row(ours=("exchange", "bind", "bodies", "elements", "judging", "scim"), pure=True),
     "scimproxy.run_diff": Row(ours=("bind", "bodies", "diff", "judging", "match", "rank"), pure=True),
     "scimproxy.diff_report": Row(ours=("bodies", "diff", "run_diff"), pure=True),
     "scimproxy.amounts": Row(pure=True),
@@ -110,6 +117,16 @@ TABLE: dict[str, Row] = {
     "scimproxy.personal": Row(
         ours=("bind", "decode", "exchange", "json_strings", "pseudonyms", "scim", "suite.results"), pure=True
     ),
+    "scimproxy.spots": Row(ours=("bind", "bodies", "errors", "scim"), pure=True),
+    "scimproxy.json_text": Row(ours=("errors", "spots"), pure=True),
+    "scimproxy.names": Row(ours=("bind", "bodies", "spots"), pure=True),
+    "scimproxy.learning": Row(ours=("bind", "bodies", "names", "scim", "spots"), pure=True),
+    "scimproxy.replay": Row(
+        ours=("bind", "bodies", "decode", "exchange", "json_text", "learning", "names", "proxy.engine", "spots"),
+        pure=True,
+    ),
+    "scimproxy.replay_order": Row(ours=("bodies", "errors", "scim", "spots"), pure=True),
+    "scimproxy.request_text": Row(ours=("errors", "exchange"), pure=True),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
     "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
@@ -220,6 +237,8 @@ TABLE: dict[str, Row] = {
     # ---- wiring
     "scimproxy.exposure": Row(ours=("errors", "exchange", "proxy.engine", "tunnel")),
     "scimproxy.suite_run": Row(ours=(*PURE_ROOMS, "app", "client", "store", "suite")),
+    "scimproxy.run_reading": Row(ours=(*PURE_ROOMS, "store")),
+    "scimproxy.replay_run": Row(ours=(*PURE_ROOMS, "client", "proxy.engine", "run_reading", "stopping", "store")),
     "scimproxy.recorder": Row(ours=("exchange", "errors", "redact")),
     "scimproxy.memory": Row(),
     "scimproxy.outlet": Row(),
@@ -248,7 +267,19 @@ TABLE: dict[str, Row] = {
     # ---- faces
     "scimproxy.overview": Row(ours=("amounts", "exchange", "store")),
     "scimproxy.web": Row(
-        ours=(*PURE_ROOMS, "overview", "pages", "report", "store", "suite.masking", "suite.results", "web"),
+        ours=(
+            *PURE_ROOMS,
+            "overview",
+            "pages",
+            "replay_run",
+            "report",
+            "run_reading",
+            "stopping",
+            "store",
+            "suite.masking",
+            "suite.results",
+            "web",
+        ),
         theirs=("aiohttp", "jinja2"),
     ),
     "scimproxy.web.door": Row(pure=True),
@@ -280,6 +311,9 @@ TABLE: dict[str, Row] = {
             "report_page",
             "bundle",
             "diff_html",
+            "replay_run",
+            "run_reading",
+            "stopping",
         ),
         theirs=("click", "rich", "aiohttp"),
     ),

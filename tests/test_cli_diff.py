@@ -9,9 +9,9 @@ import factories
 import pytest
 from click.testing import CliRunner, Result
 
+from scimproxy import run_reading
 from scimproxy.bodies import LONGEST
 from scimproxy.cli import cli
-from scimproxy.cli import diff as command
 from scimproxy.cli.terminal import width_of
 from scimproxy.exchange import Exchange, Timings
 from scimproxy.store import Store
@@ -173,10 +173,10 @@ def test_files_that_cannot_be_used(db: Path, tmp_path: Path) -> None:
 
 
 def test_bounded(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "MOST_EXCHANGES", 1)
+    monkeypatch.setattr(run_reading, "MOST_EXCHANGES", 1)
     result = invoke(db, "1", "2")
     assert result.exit_code == 2
-    assert "run 1 has 2 exchanges; up to 1 are compared" in result.stderr
+    assert "run 1 has 2 exchanges; up to 1 are read at once" in result.stderr
 
 
 def test_long_bodies_are_compared_by_their_hash(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from scimproxy.app import Stop
 from scimproxy.bodies import Seen
 from scimproxy.cli import cli
-from scimproxy.cli.diff import read_run
 from scimproxy.demo import serve
 from scimproxy.run_diff import RunDiff, compare_runs
+from scimproxy.run_reading import read_run
 from scimproxy.store import Reader
 from scimproxy.suite.library import bundled
 from scimproxy.suite.runscope import parse

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inspectors import ID, SCRIPT, TOKEN, Client, fill, inspecting
+from inspectors import ID, SCRIPT, TOKEN, USER, Client, fill, inspecting
+from listeners import http, listener
 
 from scimproxy.store import Reader
 from scimproxy.web.server import Inspector, InspectorOptions
@@ -347,6 +348,36 @@ async def test_read_only_changes_nothing(db: Path) -> None:
             assert (await client.ask(method, path, json={}))[0] == 403
         _, text, _ = await client.ask("GET", "/runs/1")
         assert "Delete" not in text
+
+
+async def test_an_exchange_is_sent_again_as_it_was_and_edited(db: Path) -> None:
+    asked: list[str] = []
+
+    def reply(target: str) -> bytes:
+        asked.append(target)
+        return http(200, json.dumps(USER).encode())
+
+    with listener(reply) as port:
+        async with inspecting(db) as client:
+            prepared = await client.json("/api/v1/exchanges/2/replay")
+            assert prepared["to"] == "http://127.0.0.1:8000/scim/v2"
+            to = f"http://127.0.0.1:{port}/scim/v2"
+            text = prepared["text"].replace("GET /scim/v2/Users/", "GET /scim/v2/Users/edited-")
+            for given in ({"to": to}, {"to": to, "text": text, "auth": "Bearer given-by-hand"}):
+                status, body, _ = await client.ask("POST", "/api/v1/exchanges/2/replay", json=given)
+                assert status == 200, body
+                found = json.loads(body)
+                new = await client.json(f"/api/v1/exchanges/{found['exchange_id']}")
+                assert new["parent_id"] == 2
+                assert "given-by-hand" not in json.dumps(new)
+            assert [target.rpartition("/")[2][:7] for target in asked] == [ID[:7], "edited-"]
+            assert (await client.json("/api/v1/exchanges/2"))["run_id"] == 1
+            for wrong in ({"text": "# nothing"}, {"text": "NOT A REQUEST"}, {"to": "ftp://x"}, {"auth": "a\nb"}):
+                assert (await client.ask("POST", "/api/v1/exchanges/2/replay", json=wrong))[0] == 400
+            assert len(asked) == 2
+        async with inspecting(db, read_only=True) as client:
+            assert (await client.ask("POST", "/api/v1/exchanges/2/replay", json={"to": to}))[0] == 403
+            assert (await client.ask("GET", "/api/v1/exchanges/2/replay"))[0] == 403
 
 
 async def test_a_taken_port_is_told(db: Path) -> None:

@@ -31,6 +31,7 @@ COMMANDS = (
     Entry("log", "browse", "List the exchanges of a run."),
     Entry("show", "show", "Show an exchange: request, response, connection."),
     Entry("search", "browse", "Find text in everything recorded."),
+    Entry("replay", "replay", "Send a run, or one exchange, again and compare."),
     Entry("diff", "diff", "Compare two runs or two exchanges."),
     Entry("report", "report", "Write a run as one HTML file to give to others."),
     Entry("export", "files", "Write a run as HAR, curl commands or raw messages."),

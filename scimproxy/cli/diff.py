@@ -6,7 +6,6 @@ One rule: it reads and compares; the verdicts are run_diff.py's. Exit code 1 say
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +17,11 @@ from scimproxy.errors import FormatError, ScimproxyError, UsageError
 if TYPE_CHECKING:
     from scimproxy.bind import Bindings
     from scimproxy.bodies import Seen
-    from scimproxy.exchange import Content, Exchange, Run
+    from scimproxy.exchange import Run
     from scimproxy.run_diff import RunDiff
     from scimproxy.store import Reader
 
-__all__ = ["MOST_EXCHANGES", "diff_command", "read_run"]
-
-MOST_EXCHANGES = 50_000
-"""Exchanges of one run that are compared; both runs are in memory while they are."""
+__all__ = ["diff_command", "given_bindings", "print_diff", "write_diff"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -64,10 +60,11 @@ def diff_command(
     breaking, changed, additive or noise, with the reason. Exit code 1: something is breaking.
     """
     from scimproxy.run_diff import compare_pair, compare_runs
+    from scimproxy.run_reading import read_run
 
     if exchanges and noise:
         raise UsageError("--noise takes runs, and -x compares exchanges", hint="leave one of them out")
-    bindings = _given(given)
+    bindings = given_bindings(given)
     with open_reader(db) as reader:
         if exchanges:
             names = (f"exchange {a}", f"exchange {b}")
@@ -78,12 +75,13 @@ def diff_command(
             others = [read_run(reader, resolve_run(reader, one)) for one in noise]
             one, two = (read_run(reader, run) for run in runs)
             found = compare_runs(one, two, noise=others, bindings=bindings, timing=not no_timing)
-    _write(found, names, kept=kept, markdown=markdown, html=html, noise=show_noise)
-    _print(found, names, as_json=as_json, noise=show_noise)
+    write_diff(found, names, kept=kept, markdown=markdown, html=html, noise=show_noise)
+    print_diff(found, names, as_json=as_json, noise=show_noise)
     click.get_current_context().exit(1 if found.breaking else 0)
 
 
-def _print(found: RunDiff, names: tuple[str, str], *, as_json: bool, noise: bool) -> None:
+def print_diff(found: RunDiff, names: tuple[str, str], *, as_json: bool, noise: bool) -> None:
+    """Print a comparison: a table, or JSON."""
     from scimproxy.cli.diff_lines import diff_lines
     from scimproxy.cli.terminal import echo_json
     from scimproxy.diff_report import as_json as document
@@ -97,7 +95,7 @@ def _print(found: RunDiff, names: tuple[str, str], *, as_json: bool, noise: bool
         click.echo("--show-noise shows the noise.", err=True)
 
 
-def _write(
+def write_diff(
     found: RunDiff,
     names: tuple[str, str],
     *,
@@ -106,6 +104,11 @@ def _write(
     html: Path | None,
     noise: bool,
 ) -> None:
+    """Write the files that were asked for.
+
+    Raises:
+        ScimproxyError: one cannot be written.
+    """
     from scimproxy.diff_html import html as page
     from scimproxy.diff_report import markdown as text
 
@@ -126,7 +129,12 @@ def _write(
         click.echo(f"Wrote {path}", err=True)
 
 
-def _given(path: Path | None) -> Bindings | None:
+def given_bindings(path: Path | None) -> Bindings | None:
+    """Read the bindings of a file.
+
+    Raises:
+        FormatError: it holds none.
+    """
     from scimproxy.bind import Bindings
 
     if path is None:
@@ -145,42 +153,10 @@ def _name(run: Run) -> str:
 
 def _exchange(reader: Reader, text: str) -> Seen:
     from scimproxy.bodies import seen
+    from scimproxy.run_reading import light
 
     number = int(text) if text.isdecimal() and len(text) <= 18 else 0
     found = reader.exchange(number)
     if found is None:
         raise UsageError(f"there is no exchange {text!r}", hint="`scimproxy log` lists them")
-    return seen(_light(found))
-
-
-def read_run(reader: Reader, run: Run) -> list[Seen]:
-    """Read a run whole: its exchanges, each with the step of a suite that made it."""
-    from scimproxy.bodies import seen
-
-    assert run.id is not None
-    if (run.exchange_count or 0) > MOST_EXCHANGES:
-        raise UsageError(
-            f"run {run.id} has {run.exchange_count:,} exchanges; up to {MOST_EXCHANGES:,} are compared",
-            hint="export a part of it with `scimproxy export`, import that, and compare it",
-        )
-    suite = reader.suite(run.id)
-    steps = {} if suite is None else {one.exchange_id: (one.number, one.note) for one in suite.steps}
-    return [seen(_light(one), steps.get(one.id)) for one in reader.all_whole(run.id, with_connections=False)]
-
-
-def _light(exchange: Exchange) -> Exchange:
-    """Return an exchange without secrets, and without bodies that are too long to be compared by value."""
-    from scimproxy.bodies import LONGEST
-    from scimproxy.redact import redact
-
-    clean, _ = redact(exchange)
-    request, response = clean.request, clean.response
-    if len(request.content.data) > LONGEST:
-        clean = replace(clean, request=replace(request, content=_shorter(request.content)))
-    if response is not None and len(response.content.data) > LONGEST:
-        clean = replace(clean, response=replace(response, content=_shorter(response.content)))
-    return clean
-
-
-def _shorter(content: Content) -> Content:
-    return replace(content, data=b"", redacted=False)
+    return seen(light(found))

@@ -25,6 +25,7 @@ from scimproxy.web.comparing import compare_exchanges, compare_runs
 from scimproxy.web.edits import Edits
 from scimproxy.web.openapi import document
 from scimproxy.web.readers import Readers
+from scimproxy.web.replaying import Replaying
 from scimproxy.web.resources import before_and_after, touching
 from scimproxy.web.routes import Route
 from scimproxy.web.suggest import suggestions
@@ -41,9 +42,10 @@ _MARKS = 5_000
 class Api:
     """The handlers of one inspector."""
 
-    def __init__(self, readers: Readers, edits: Edits) -> None:
+    def __init__(self, readers: Readers, edits: Edits, replaying: Replaying) -> None:
         self._readers = readers
         self._edits = edits
+        self._replaying = replaying
         self.described: list[Route] = []
         """Every route of the API: the server's own beside these."""
 
@@ -79,6 +81,11 @@ class Api:
             ),
             Route("GET", exchange, self.exchange, "All of an exchange"),
             Route("PATCH", exchange, self.edit_exchange, "Set note, tags", body={"note": "string", "tags": "array"}),
+            Route("GET", f"{exchange}/replay", self.prepare_replay, "The request as a text to edit"),
+            Route(
+                "POST", f"{exchange}/replay", self.replay, "Send it again, as it was or edited",
+                body={"text": "string", "to": "string", "auth": "string"},
+            ),
             Route("GET", f"{exchange}/curl", self.curl, "The request as a curl command", media="text/plain"),
             Route("GET", f"{exchange}/resource", self.resource, "The resource before and after, where known"),
             Route(
@@ -257,6 +264,22 @@ class Api:
         note = given.get("note", exchange.note)
         await self._edits.annotate(exchange.id, note, given["tags"] or [] if "tags" in given else list(exchange.tags))
         return answer(whole(await self.whole(request)))
+
+    async def prepare_replay(self, request: web.Request) -> web.Response:
+        """Give the request to edit."""
+        exchange = await self.whole(request)
+        assert exchange.id is not None
+        return answer(await self._replaying.prepared(exchange.id))
+
+    async def replay(self, request: web.Request) -> web.Response:
+        """Send the request again."""
+        exchange = await self.whole(request)
+        given = await body(request, text=str, to=str, auth=str)
+        assert exchange.id is not None
+        found = await self._replaying.send(
+            exchange.id, text=given.get("text"), to=given.get("to"), auth=given.get("auth")
+        )
+        return answer(found)
 
     async def edit_run(self, request: web.Request) -> web.Response:
         """Rename a run."""

@@ -5,15 +5,13 @@ One rule: it reads; verdicts are run_diff.py's. Bounded: a page compares fewer e
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from scimproxy import run_diff
-from scimproxy.bodies import LONGEST, Seen, seen
+from scimproxy.bodies import Seen, seen
 from scimproxy.diff_report import as_json, sentence
 from scimproxy.errors import UsageError
-from scimproxy.exchange import Content, Exchange
-from scimproxy.redact import redact
+from scimproxy.run_reading import light, read_run
 from scimproxy.store import Reader
 from scimproxy.web.asking import NotThere
 
@@ -41,7 +39,7 @@ def _exchange(reader: Reader, number: int) -> Seen:
     found = reader.exchange(number)
     if found is None:
         raise NotThere(f"there is no exchange {number}")
-    return seen(_light(found))
+    return seen(light(found))
 
 
 def _run(reader: Reader, number: int) -> tuple[str, list[Seen]]:
@@ -53,22 +51,4 @@ def _run(reader: Reader, number: int) -> tuple[str, list[Seen]]:
             f"run {number} has {run.exchange_count:,} exchanges; a page compares up to {MOST_EXCHANGES:,}",
             hint="`scimproxy diff` compares up to 50,000",
         )
-    suite = reader.suite(number)
-    steps = {} if suite is None else {one.exchange_id: (one.number, one.note) for one in suite.steps}
-    found = [seen(_light(one), steps.get(one.id)) for one in reader.all_whole(number, with_connections=False)]
-    return f"run {number} ({run.name})", found
-
-
-def _light(exchange: Exchange) -> Exchange:
-    """Return an exchange without secrets, and without bodies that are too long to be compared by value."""
-    clean, _ = redact(exchange)
-    request, response = clean.request, clean.response
-    if len(request.content.data) > LONGEST:
-        clean = replace(clean, request=replace(request, content=_shorter(request.content)))
-    if response is not None and len(response.content.data) > LONGEST:
-        clean = replace(clean, response=replace(response, content=_shorter(response.content)))
-    return clean
-
-
-def _shorter(content: Content) -> Content:
-    return replace(content, data=b"", redacted=False)
+    return f"run {number} ({run.name})", read_run(reader, run)

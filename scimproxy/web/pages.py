@@ -49,6 +49,7 @@ class Pages:
     def __init__(self, readers: Readers, api: Api, *, read_only: bool) -> None:
         self._readers = readers
         self._api = api
+        self._read_only = read_only
         self._files = {
             path.name: path.read_bytes() for path in sorted((_HERE / "static").iterdir()) if path.suffix in _KINDS
         }
@@ -142,7 +143,7 @@ class Pages:
             parent_id=found.parent_id,
             resource_type=operation.resource_type or "",
             resource_id=operation.resource_id,
-            can_replay=False,
+            can_replay=not self._read_only,
             step=await self._readers.ask(step),
         )
 

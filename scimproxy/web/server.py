@@ -24,6 +24,7 @@ from scimproxy.web.edits import Edits, ReadOnly
 from scimproxy.web.feed import Feed
 from scimproxy.web.pages import Pages
 from scimproxy.web.readers import Readers
+from scimproxy.web.replaying import Replaying
 from scimproxy.web.routes import Handler, Route
 from scimproxy.web.stream import Stream
 
@@ -78,7 +79,7 @@ class Inspector:
         self._feed = Feed(self._readers)
         self._stream = Stream(self._readers, self._feed)
         self._edits = Edits(options.db, read_only=options.read_only)
-        self._api = Api(self._readers, self._edits)
+        self._api = Api(self._readers, self._edits, Replaying(options.db, read_only=options.read_only))
         self._pages = Pages(self._readers, self._api, read_only=options.read_only)
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None

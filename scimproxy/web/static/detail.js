@@ -105,6 +105,7 @@ export class Detail {
     const what = button.dataset.do;
     if (what === "close") this.close();
     else if (what === "curl") this.curl();
+    else if (what === "replay") this.#told.replay(this.id);
     else if (what === "link") this.#told.said((await copy(`${location.origin}/exchanges/${this.id}`)) ? "Copied the link; it works in this browser." : "It could not be copied.");
     else if (what === "compare") { const form = this.#box.querySelector("[data-form=compare]"); form.hidden = !form.hidden; if (!form.hidden) form.querySelector("input").focus(); }
   }

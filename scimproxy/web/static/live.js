@@ -15,7 +15,7 @@ const list = new List($("rows"), {
   want: (end, id, limit) => ask(`/api/v1/exchanges?${query()}&limit=${limit}&${end === "older" ? "before" : "after"}=${id}`).catch(() => null),
   changed: () => nothing(),
 });
-const detail = new Detail($("detail"), { closed: () => { split.classList.remove("open"); $("grip").hidden = true; list.choose(null, false); address(); $("rows").focus(); }, said });
+const detail = new Detail($("detail"), { closed: () => { split.classList.remove("open"); $("grip").hidden = true; list.choose(null, false); address(); $("rows").focus(); }, said, replay });
 const stream = new Stream({
   exchanges: (data) => {
     for (const run of data.runs) option(run);
@@ -188,6 +188,35 @@ addEventListener("keydown", (event) => {
   if (!act || (inTabs && event.key.startsWith("Arrow"))) return;
   event.preventDefault();
   act();
+});
+
+// --- send one again, as it was or edited
+
+let original = "", replayed = null;
+async function replay(id) {
+  try {
+    const found = await ask(`/api/v1/exchanges/${id}/replay`);
+    replayed = id; original = found.text;
+    $("replay-to").value = found.to; $("replay-text").value = found.text;
+    $("replayed").textContent = [...found.notices, ...found.left_out].join(" ");
+    $("replaying").showModal();
+  } catch (problem) { tell(`${problem.message} ${problem.hint ?? ""}`); }
+}
+$("replay-close").addEventListener("click", () => $("replaying").close());
+$("replay").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const place = $("replayed"), text = $("replay-text").value;
+  place.textContent = "Sending …";
+  try {
+    const body = { to: $("replay-to").value, auth: $("replay-auth").value || null, text: text === original ? null : text };
+    const found = await ask(`/api/v1/exchanges/${replayed}/replay`, { method: "POST", body });
+    place.textContent = `${found.unanswered ?? found.sentence}. ${found.notices.join(" ")} `;
+    if (found.exchange_id) for (const [word, path] of [[`Exchange ${found.exchange_id}`, `/exchanges/${found.exchange_id}`], ["Compare", `/diff?of=exchanges&a=${replayed}&b=${found.exchange_id}`]]) {
+      const link = document.createElement("a");
+      link.href = path; link.textContent = word;
+      place.append(link, " ");
+    }
+  } catch (problem) { place.textContent = `${problem.message} ${problem.hint ?? ""}`; }
 });
 
 addEventListener("popstate", () => fromAddress());
