@@ -25,6 +25,7 @@ def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCIMPROXY_DB", str(tmp_path / "own.db"))
     monkeypatch.setenv("SCIMPROXY_CA_DIR", str(tmp_path / "own-ca"))
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("SCIMPROXY_UI", "0")  # tests of the inspector ask for it
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # private folders of tunnels
     for name in (
         "NGROK_AUTHTOKEN",

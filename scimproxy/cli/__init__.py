@@ -28,6 +28,7 @@ COMMANDS = (
     Entry("doctor", "doctor", "Check the target, the database and this machine."),
     Entry("okta-ranges", "okta_ranges", "Show or fetch Okta's IP ranges, for `up --allow okta`."),
     Entry("tunnel", "tunnel", "List the tunnels that `up` knows; install ngrok's agent."),
+    Entry("ui", "ui", "Look at a database in the browser."),
     Entry("runs", "browse", "List the runs."),
     Entry("log", "browse", "List the exchanges of a run."),
     Entry("show", "show", "Show an exchange: request, response, connection."),

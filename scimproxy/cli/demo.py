@@ -18,6 +18,7 @@ from scimproxy import __version__
 from scimproxy.cli.group import INTERRUPTED
 from scimproxy.cli.options import db_option, json_option
 from scimproxy.cli.printer import Printer, notice
+from scimproxy.cli.ui import inspecting, ui_options
 from scimproxy.errors import ScimproxyError, UsageError
 
 if TYPE_CHECKING:
@@ -41,9 +42,18 @@ _TELLING_S = 5.0
 @click.option("--serve", "keep", is_flag=True, help="Keep running after the session, until Ctrl-C.")
 @click.option("--defect", "defects", multiple=True, metavar="NAME", help="Break the server this way; repeatable.")
 @click.option("--list-defects", is_flag=True, help="List the defects and exit.")
+@ui_options
 @json_option("events")
 def demo_command(
-    *, db: Path, port: int, keep: bool, defects: tuple[str, ...], list_defects: bool, as_json: bool
+    *,
+    db: Path,
+    port: int,
+    keep: bool,
+    defects: tuple[str, ...],
+    list_defects: bool,
+    ui: bool,
+    ui_port: int | None,
+    as_json: bool,
 ) -> None:
     """See it work: a SCIM server, the recorder before it, a client that uses it, and a suite that checks it.
 
@@ -57,7 +67,13 @@ def demo_command(
     from scimproxy.app import run_in_loop
 
     _check_defects(defects)
-    stopped = run_in_loop(_play(db, port, keep=keep, defects=defects, as_json=as_json))
+
+    async def play() -> Stopped:
+        # Without --serve it is over before anybody has opened a page.
+        async with inspecting(db, ui=ui and keep, ui_port=ui_port) as url:
+            return await _play(db, port, keep=keep, defects=defects, as_json=as_json, inspector=url)
+
+    stopped = run_in_loop(play())
     if not as_json:
         _what_next(stopped)
     if stopped.at_once:
@@ -92,7 +108,9 @@ def _list_defects(*, as_json: bool) -> None:
             click.echo(click.wrap_text(f"Reported of: {defect.reported_of}", 78, "  ", "    "))
 
 
-async def _play(db: Path, port: int, *, keep: bool, defects: tuple[str, ...], as_json: bool) -> Stopped:
+async def _play(
+    db: Path, port: int, *, keep: bool, defects: tuple[str, ...], as_json: bool, inspector: str | None = None
+) -> Stopped:
     """Run server, recorder and session; return how it ended."""
     import asyncio
 
@@ -109,6 +127,7 @@ async def _play(db: Path, port: int, *, keep: bool, defects: tuple[str, ...], as
             tell_all=True,
         )
         printer = _printer(options, server, as_json=as_json)
+        printer.inspector = inspector
         loop = asyncio.get_running_loop()
         listening: asyncio.Future[str] = loop.create_future()
         stop = Stop()
@@ -307,6 +326,7 @@ def _what_next(stopped: Stopped) -> None:
         (f"scimproxy log {stopped.run_id}", "the exchanges again"),
         ("scimproxy results", "the suite, step by step"),
         ("scimproxy show ID", "one of them, with all of it"),
+        ("scimproxy ui", "all of it in the browser"),
         ("scimproxy search Turing", "everything that holds a text"),
         (f"scimproxy export {stopped.run_id} --format curl", "the same requests as commands"),
         ("scimproxy demo --defect NAME", "a server that misbehaves"),

@@ -5,13 +5,10 @@ One rule: a line fits the terminal and holds nothing that commands it.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 import click
 
 from scimproxy.cli.terminal import clock, duration, fit, safe, status_colour, terminal_width, width_of
-from scimproxy.exchange import Run
+from scimproxy.overview import exchange_json, iso, run_json
 from scimproxy.store import Row
 
 __all__ = ["exchange_json", "exchange_line", "iso", "outcome", "run_json"]
@@ -21,13 +18,6 @@ _STATUS_WIDTH = 5
 _TIME_WIDTH = 7
 _ID_WIDTH = 5
 _LEAST_NAME = 4
-
-
-def iso(at: float | None) -> str | None:
-    """Return a moment as ISO 8601 text, UTC, with milliseconds."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def outcome(row: Row) -> tuple[str, str]:
@@ -71,55 +61,3 @@ def _short_name(row: Row, room: int) -> str:
         before = before.partition(" ")[0]
     left = room - width_of(f"{before} :{after}")
     return f"{before} {fit(name, min(width_of(name), max(least, left))).rstrip()}:{after}"
-
-
-def exchange_json(row: Row) -> dict[str, Any]:
-    """Return the overview of an exchange for programs: no headers and no contents."""
-    failure = row.failure
-    return {
-        "id": row.id,
-        "seq": row.seq,
-        "run_id": row.run_id,
-        "state": row.state,
-        "origin": row.origin,
-        "started_at": iso(row.started_at),
-        "client": row.client,
-        "method": row.method,
-        "target": row.target,
-        "host": row.host,
-        "status_code": row.status_code,
-        "failure": None
-        if failure is None
-        else {"kind": failure.kind, "phase": failure.phase, "side": failure.side, "message": failure.message},
-        "operation": {
-            "kind": row.kind,
-            "is_scim": row.is_scim,
-            "resource_type": row.resource_type,
-            "resource_id": row.resource_id,
-            "resource_name": row.resource_name,
-            "summary": row.summary,
-        },
-        "total_ms": row.total_ms,
-        "request_bytes": row.request_size,
-        "response_bytes": row.response_size,
-        "note": row.note,
-        "tags": list(row.tags),
-    }
-
-
-def run_json(run: Run) -> dict[str, Any]:
-    """Return a run for programs."""
-    return {
-        "id": run.id,
-        "kind": run.kind,
-        "name": run.name,
-        "started_at": iso(run.started_at),
-        "ended_at": iso(run.ended_at),
-        "target": run.target,
-        "public_url": run.public_url,
-        "engine": run.engine,
-        "exchanges": run.exchange_count,
-        "lost": run.lost,
-        "version": run.version,
-        "note": run.note,
-    }

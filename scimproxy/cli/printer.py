@@ -33,6 +33,8 @@ class Printer:
         self._as_json = as_json
         self._failures_told: set[str] = set()
         self._public: str | None = None
+        self.inspector: str | None = None
+        """Where the recording can be looked at, with the token: said once, on stderr, and never in the JSON."""
 
     def __call__(self, event: Event) -> None:
         """Print an event."""
@@ -40,6 +42,8 @@ class Printer:
         from scimproxy.exchange import TunnelEvent
 
         if self._as_json:
+            if isinstance(event, events.Ready) and self.inspector is not None:
+                click.echo(f"Inspector {self.inspector}", err=True)
             self._print_json(event)
         elif isinstance(event, events.Ready):
             self._banner(event)
@@ -63,6 +67,8 @@ class Printer:
 
         options = self._options
         if self._own_banner is not None:
+            if self.inspector is not None:
+                click.echo(f"  {'Inspector':<12}{self.inspector}", err=True)
             self._own_banner(ready.url, f"{ready.db} (run {ready.run.id})")
             return
         public = self._public_base(ready)
@@ -78,6 +84,8 @@ class Printer:
         click.secho(f"scimproxy is recording with {ready.run.engine}.", bold=True, err=True)
         for name, value in rows:
             click.echo(f"  {name:<10}{value}", err=True)
+        if self.inspector is not None:
+            click.echo(f"  {'Inspector':<10}{self.inspector}", err=True)
         if options.engine.guard is not None:
             words = guard_words(options.engine.guard)
             click.echo(click.wrap_text(words, 80, f"  {'Guard':<10}", " " * 12), err=True)

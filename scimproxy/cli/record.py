@@ -18,6 +18,7 @@ from scimproxy.cli.options import SIZE, Number, db_option, json_option
 from scimproxy.cli.printer import Printer
 from scimproxy.cli.sections import Sectioned, typed
 from scimproxy.cli.tunnel_options import TUNNEL_NAMES, exposure_of, tunnel_options, vouches
+from scimproxy.cli.ui import UI_NAMES, inspecting, ui_options
 from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _SECTIONS = {
     ),
     "Make it reachable (`scimproxy tunnel list`)": ("public_url", *TUNNEL_NAMES),
     "Keep strangers out (`scimproxy help guard`)": GUARD_NAMES,
+    "Look at it in a browser": UI_NAMES,
     "Record a client": ("mode", "only_host"),
     "Let things go wrong (`scimproxy help faults`)": ("faults",),
 }  # fmt: skip
@@ -102,6 +104,7 @@ _SECTIONS = {
 @click.option("--durable", is_flag=True, help="Wait for the disk at each commit (survives a power cut).")
 @tunnel_options
 @fault_option
+@ui_options
 @json_option("events")
 def up_command(target: str | None, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Record what reaches the SCIM server at TARGET.
@@ -168,7 +171,7 @@ def up_command(target: str | None, *, db: Path, as_json: bool, **given: Any) -> 
         durable=given["durable"],
         tell_all=as_json,
     )
-    run_recording(options, Printer(options, as_json=as_json))
+    run_recording(options, Printer(options, as_json=as_json), ui=given["ui"], ui_port=given["ui_port"])
 
 
 def _forward(target: str | None, given: dict[str, Any]) -> Forward:
@@ -227,12 +230,14 @@ def _check_http2(target: Target, engine: str) -> None:
         )
 
 
-def run_recording(options: RecordOptions, printer: Printer) -> None:
-    """Record until a signal comes; exits with 130 where it was asked to end at once."""
+def run_recording(options: RecordOptions, printer: Printer, *, ui: bool = False, ui_port: int | None = None) -> None:
+    """Record until a signal comes, with an inspector beside it; exits with 130 where it was asked to end at once."""
     from scimproxy.app import Stop, record, run_in_loop
 
     async def until_stopped() -> Stopped:
-        return await record(options, printer, Stop())
+        async with inspecting(options.db, ui=ui, ui_port=ui_port) as url:
+            printer.inspector = url
+            return await record(options, printer, Stop())
 
     stopped = run_in_loop(until_stopped(), options.engine_chosen)
     if stopped.untold:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -64,13 +64,14 @@ def prune(
     keep_days: float | None = None,
     keep_runs: int | None = None,
     max_size: int | None = None,
+    only: Collection[int] = (),
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Pruned:
     """Remove old runs; a run goes when any condition says so, and one that is None says nothing.
 
     `keep_days`: those that ended longer ago. `keep_runs`: all but the newest so many. `max_size`: then the oldest
-    ones until the file has at most so many bytes. A run that is being recorded stays.
+    ones until the file has at most so many bytes. `only`: these runs. A run that is being recorded stays.
     `now` is Unix seconds. `progress(what, done, total)` is told how far it is.
 
     Raises:
@@ -82,7 +83,9 @@ def prune(
     opened = connect_reader(path) if dry_run else None
     with translated(path), contextlib.closing(opened or connect_upkeep(path)) as conn:
         before = _size(conn)
-        chosen = _choose(_weigh(conn), now=now, keep_days=keep_days, keep_runs=keep_runs, max_size=max_size)
+        weighed = _weigh(conn)
+        chosen = _choose(weighed, now=now, keep_days=keep_days, keep_runs=keep_runs, max_size=max_size)
+        chosen += [run for run in weighed if run.id in only and not run.live and run not in chosen]
         # Pages that are free already go with the first prune that removes something.
         after = before - (_free(conn) + sum(run.bytes for run in chosen) if chosen else 0)
         if not dry_run and chosen:

@@ -24,7 +24,7 @@ from scimproxy.store.derive import OPERATION_COLUMNS, operation_row
 from scimproxy.store.loading import Loader
 from scimproxy.store.rows import from_iso, run_from_row, tags_from_text, tunnel_event_from_row
 from scimproxy.store.search import Found, Plan, compile_query, find
-from scimproxy.store.suites import load_suite
+from scimproxy.store.suites import StepMark, load_marks, load_suite, newest_mark
 from scimproxy.suite.results import SuiteResult
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class Reader:
         self._loader = Loader(conn)
         self._data_version: int | None = None
         self._lock = threading.RLock()
+        self._ended = False
 
     @classmethod
     def open(cls, path: Path | str) -> Reader:
@@ -119,6 +120,10 @@ class Reader:
     working: Callable[[int], None] | None = None
     """Told how many exchanges are done while a query has to wait for derived rows; for a person at a terminal."""
 
+    catches_up = True
+    """Whether a query makes the derived rows that are missing; without, it looks at those exchanges one by one, and
+    a recorder beside it never waits for our lock."""
+
     def __enter__(self) -> Self:
         return self
 
@@ -129,6 +134,12 @@ class Reader:
         """Close the database. Safe to call twice."""
         with self._lock:
             self._conn.close()
+
+    def interrupt(self) -> None:
+        """End what another thread reads at this moment or would read after it: StoreError is raised there."""
+        self._ended = True
+        with contextlib.suppress(sqlite3.ProgrammingError):  # it is closed already
+            self._conn.interrupt()
 
     # --- runs ---
 
@@ -150,6 +161,14 @@ class Reader:
         ((count,),) = self._all("SELECT count(*) FROM exchanges WHERE run_id = ?", (rows[0]["id"],))
         return run_from_row(rows[0], count)
 
+    def run_page(self, *, before: int | None = None, limit: int = 50) -> list[Run]:
+        """Return runs, newest first, without their number of exchanges: counting reads a whole run."""
+        rows = self._all(
+            "SELECT * FROM runs WHERE id < ? ORDER BY id DESC LIMIT ?",
+            (2**63 - 1 if before is None else before, limit),
+        )
+        return [run_from_row(row) for row in rows]
+
     def tunnel_events(self, run_id: int) -> list[TunnelEvent]:
         """Return what became of the tunnel of a run, oldest first."""
         return [
@@ -161,6 +180,16 @@ class Reader:
         """Return how the suite of a run came out, with its steps so far; None where the run is no suite's."""
         with self._reading():
             return load_suite(self._cursor, run_id)
+
+    def marks(self, *, run_ids: Sequence[int] = (), after: int | None = None, limit: int = _PAGE) -> list[StepMark]:
+        """Return which steps made which exchanges: those of some runs, or those that ended after a step's number."""
+        with self._reading():
+            return load_marks(self._cursor, run_ids=run_ids, after=after, limit=limit)
+
+    def newest_mark(self) -> int:
+        """Return the number of the step that ended last; 0 where there is none."""
+        with self._reading():
+            return newest_mark(self._cursor)
 
     def connections(self, run_id: int) -> list[Connection]:
         """Return the connections of a run, in the order they were first seen."""
@@ -198,18 +227,21 @@ class Reader:
         *,
         after: int | None = None,
         before: int | None = None,
+        among: Sequence[int] | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> Iterator[Row]:
-        """Give exchanges in short, by id; `after` and `before` are ids and not themselves included.
+        """Give exchanges in short, by id; `after` and `before` (ids) are not themselves included; `among`: of these.
 
         A query about text or operations first has the derived rows made that are missing, where the file can be
         written; else it looks at those exchanges one by one.
         """
         plan = compile_query(query or Query())
-        if plan.needs_derived or plan.match is not None:
+        if self.catches_up and (plan.needs_derived or plan.match is not None):
             self.catch_up(self.working)
-        candidates = find(plan, self._all, run_id=run_id, after=after, before=before, newest_first=newest_first)
+        candidates = find(
+            plan, self._all, run_id=run_id, after=after, before=before, among=among, newest_first=newest_first
+        )
         if query is not None and (plan.words.terms or plan.needs_derived):
             ids: Iterator[int] = self._verified(candidates, query, plan)
         else:
@@ -252,6 +284,11 @@ class Reader:
         where = "WHERE e.seq > ?" if run_id is None else "WHERE e.seq > ? AND +e.run_id = ?"
         values: tuple[int, ...] = (after,) if run_id is None else (after, run_id)
         return self._rows(f"{ROW_SQL} {where} ORDER BY e.seq LIMIT ?", (*values, limit))
+
+    def data_version(self) -> int:
+        """Return a number that differs after every commit of others."""
+        ((version,),) = self._all("PRAGMA data_version")
+        return int(version)
 
     def newest_seq(self) -> int:
         """Return the number of the newest write; 0 where there is none."""
@@ -304,6 +341,8 @@ class Reader:
     def _reading(self) -> Iterator[None]:
         """Read: one thread at a time, SQLite's errors translated, nothing kept from before foreign writes."""
         with self._lock, translated(self.path):
+            if self._ended:
+                raise StoreError("reading was ended")
             (version,) = self._conn.execute("PRAGMA data_version").fetchone()
             if version != self._data_version:
                 self._data_version = version

@@ -84,14 +84,27 @@ def compile_query(query: Query) -> Plan:
 
 
 def find(
-    plan: Plan, select: Select, *, run_id: int | None, after: int | None, before: int | None, newest_first: bool
+    plan: Plan,
+    select: Select,
+    *,
+    run_id: int | None,
+    after: int | None,
+    before: int | None,
+    newest_first: bool,
+    among: Sequence[int] | None = None,
 ) -> Iterator[Found]:
-    """Give the candidates, in the order of their ids; `select` runs SQL and returns all rows of it."""
+    """Give the candidates, in the order of their ids; `select` runs SQL and returns all rows of it.
+
+    `among` are few: those that were just written, of which each is looked at.
+    """
     conditions, values = [plan.where], [*plan.values]
     for condition, value in (("e.run_id = ?", run_id), ("e.id > ?", after), ("e.id < ?", before)):
         if value is not None:
             conditions.append(condition)
             values.append(value)
+    if among is not None:
+        conditions.append(f"e.id IN ({_marks(among)})")
+        values.extend(among)
     if plan.scan:
         conditions.append("e.id > (SELECT max(id) FROM exchanges) - ?")
         values.append(SCANNED)
@@ -99,7 +112,7 @@ def find(
     columns = "SELECT e.id, o.exchange_id IS NOT NULL"
     joined = "LEFT JOIN operations o ON o.exchange_id = e.id WHERE"
     every = f"{columns} FROM exchanges e {joined} {where}"
-    if plan.match is None:
+    if plan.match is None or among is not None:
         sources = [(every, values, "e.id")]
     else:
         # The index gives its rows in order; what it does not hold yet is found by small indexes of its own.

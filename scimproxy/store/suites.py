@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from scimproxy.store.known import require_run
@@ -18,7 +19,7 @@ from scimproxy.suite.results import AssertionResult, ScriptResult, StepResult, S
 if TYPE_CHECKING:
     from scimproxy.store.writer import Store
 
-__all__ = ["SuiteRows", "delete_suite", "load_suite"]
+__all__ = ["StepMark", "SuiteRows", "delete_suite", "load_marks", "load_suite", "newest_mark"]
 
 _SINCE = 2
 """The schema that brought these tables; older files are read, and hold no suites."""
@@ -136,6 +137,42 @@ def _add(conn: sqlite3.Connection, run_id: int, step: StepResult) -> int:
         ],
     )
     return number
+
+
+@dataclass(frozen=True, slots=True)
+class StepMark:
+    """Which step of a suite made an exchange; `id` grows with every step that ends."""
+
+    id: int
+    run_id: int
+    exchange_id: int | None
+    number: str
+    note: str
+    result: str
+
+
+def load_marks(cursor: sqlite3.Cursor, *, run_ids: Sequence[int], after: int | None, limit: int) -> list[StepMark]:
+    """Read steps in short: those of some runs, or with `after` those that ended since that one."""
+    (version,) = cursor.execute("PRAGMA user_version").fetchone()
+    if version < _SINCE:
+        return []
+    columns = "SELECT id, run_id, exchange_id, number, note, result FROM steps WHERE"
+    if after is not None:
+        rows = cursor.execute(f"{columns} id > ? ORDER BY id LIMIT ?", (after, limit)).fetchall()
+    elif run_ids:
+        marks = ", ".join("?" * len(run_ids))
+        rows = cursor.execute(f"{columns} run_id IN ({marks}) ORDER BY id LIMIT ?", (*run_ids, limit)).fetchall()
+    else:
+        rows = []
+    return [StepMark(*row) for row in rows]
+
+
+def newest_mark(cursor: sqlite3.Cursor) -> int:
+    """Return the highest number of a step; 0 where there is none."""
+    (version,) = cursor.execute("PRAGMA user_version").fetchone()
+    if version < _SINCE:
+        return 0
+    return int(cursor.execute("SELECT coalesce(max(id), 0) FROM steps").fetchone()[0])
 
 
 def load_suite(cursor: sqlite3.Cursor, run_id: int) -> SuiteResult | None:

@@ -1,0 +1,287 @@
+"""The pages: HTML made on the server (Jinja2, autoescape), static files, words for what went wrong.
+
+One rule: nothing in a page is markup but the templates': every value is escaped, bodies are text, and no page holds a
+script or a style of its own (the content security policy would refuse it).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader
+
+from scimproxy import __version__, pages
+from scimproxy.detail import detail
+from scimproxy.diff_report import shown
+from scimproxy.errors import ScimproxyError, UsageError
+from scimproxy.exchange import Run
+from scimproxy.outline import outline
+from scimproxy.overview import exchange_json, run_json
+from scimproxy.redact import redact
+from scimproxy.report import counts, problems
+from scimproxy.scim.message import operation_of
+from scimproxy.store import Reader
+from scimproxy.store.suites import StepMark
+from scimproxy.suite.masking import masked, secrets_of
+from scimproxy.suite.results import SuiteResult
+from scimproxy.web.api import Api
+from scimproxy.web.asking import NotThere, name_of, number
+from scimproxy.web.comparing import compare_exchanges, compare_runs
+from scimproxy.web.door import Refused
+from scimproxy.web.readers import Readers
+from scimproxy.web.resources import before_and_after, touching
+from scimproxy.web.routes import Route
+
+__all__ = ["Pages"]
+
+_HERE = Path(__file__).parent
+_KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_RUNS = 50
+_HISTORY = 30
+
+
+class Pages:
+    """The pages of one inspector."""
+
+    def __init__(self, readers: Readers, api: Api, *, read_only: bool) -> None:
+        self._readers = readers
+        self._api = api
+        self._read_only = read_only
+        self._files = {
+            path.name: path.read_bytes() for path in sorted((_HERE / "static").iterdir()) if path.suffix in _KINDS
+        }
+        self._files["look.css"] = pages.style().encode()
+        made = pages.environment().overlay(loader=FileSystemLoader([_HERE / "templates", pages.TEMPLATES]))
+        made.filters = {**made.filters, "shown": shown}
+        made.globals = {
+            **made.globals,
+            "live": True,
+            "assets": "/static",
+            "version": __version__,
+            "read_only": read_only,
+            "database": readers.path.name,
+            "nav": "",
+        }
+        self._environment: Environment = made
+
+    def routes(self) -> list[Route]:
+        """Return the routes of pages, parts of pages and static files."""
+        return [
+            Route("GET", "/", self.live),
+            Route("GET", "/exchanges/{exchange}", self.live),
+            Route("GET", "/parts/exchanges/{exchange}", self.part),
+            Route("GET", "/parts/exchanges/{exchange}/resource", self.resource_part),
+            Route("GET", "/runs", self.runs),
+            Route("GET", "/runs/{run}", self.run),
+            Route("GET", "/parts/runs/{run}", self.run_part),
+            Route("GET", "/diff", self.diff),
+            Route("GET", "/resources", self.resource),
+            Route("GET", "/tunnel", self.tunnel),
+            Route("GET", "/static/{file}", self.static, open=True),
+        ]
+
+    # --- without a token ---
+
+    def door(self, request: web.Request, *, api: bool) -> web.Response:
+        """Answer a request without the token: a page that exchanges it, or an error for a program."""
+        if api:
+            return web.Response(
+                body=json.dumps(
+                    {
+                        "title": "The token is missing or wrong.",
+                        "status": 401,
+                        "hint": "send it as `Authorization: Bearer TOKEN`, or open the URL that scimproxy printed",
+                    }
+                ).encode(),
+                status=401,
+                content_type="application/problem+json",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        # A browser that a person sends here gets a page, not an error: its console stays clean.
+        visit = request.headers.get("Sec-Fetch-Mode") == "navigate"
+        return self._page("door.html", status=200 if visit else 401)
+
+    def say(self, refused: Refused) -> web.Response:
+        """Tell a person why not."""
+        return self._page("message.html", status=refused.status, title=refused.message, hint=refused.hint)
+
+    def error(self, error: ScimproxyError) -> web.Response:
+        """Tell a person what went wrong."""
+        status = 404 if isinstance(error, NotThere) else 400 if isinstance(error, UsageError) else 503
+        return self._page("message.html", status=status, title=_begin(error.message), hint=error.hint or "")
+
+    async def static(self, request: web.Request) -> web.Response:
+        """Give a file of our own."""
+        name = request.match_info["file"]
+        if name not in self._files:
+            raise NotThere("there is no such file")
+        return web.Response(body=self._files[name], content_type=_KINDS[Path(name).suffix], charset="utf-8")
+
+    # --- with it ---
+
+    async def live(self, _request: web.Request) -> web.Response:
+        """Show the list of exchanges; its rows come through the API."""
+        return self._page("live.html", nav="live")
+
+    async def part(self, request: web.Request) -> web.Response:
+        """Show an exchange, as a part of a page."""
+        found = await self._api.whole(request)
+
+        def step(reader: Reader) -> StepMark | None:
+            marks = reader.marks(run_ids=[found.run_id], limit=5_000) if found.run_id is not None else []
+            return next((mark for mark in marks if mark.exchange_id == found.id), None)
+
+        operation = operation_of(found)
+        clean, _ = redact(found)
+        return self._page(
+            "part.html",
+            d=detail(clean, operation),
+            run_id=found.run_id,
+            parent_id=found.parent_id,
+            resource_type=operation.resource_type or "",
+            resource_id=operation.resource_id,
+            can_replay=not self._read_only,
+            step=await self._readers.ask(step),
+        )
+
+    async def resource_part(self, request: web.Request) -> web.Response:
+        """Show the resource before and after an exchange, as a part of a page."""
+        exchange = await self._api.whole(request)
+        found = await self._readers.ask(lambda reader: before_and_after(reader, exchange))
+
+        def side(told: dict[str, Any] | None) -> dict[str, Any] | None:
+            read = None if told is None else outline(told["text"], most_lines=1_000, longest=2_000)
+            return None if told is None or read is None else {"exchange": told["from"], "lines": read.lines}
+
+        before, after = side(found["before"]), side(found["after"])
+        if before is None and after is None and not found["gone"]:
+            return web.Response(status=204)
+        return self._page("resource_part.html", id=exchange.id, before=before, after=after, gone=found["gone"])
+
+    async def runs(self, request: web.Request) -> web.Response:
+        """List the runs."""
+        before = number(request, "before")
+        page = await self._readers.ask(lambda reader: _counted(reader, before))
+        return self._page("runs.html", nav="runs", runs=page, more=page[-1]["id"] if len(page) == _RUNS else None)
+
+    async def run(self, request: web.Request) -> web.Response:
+        """Show a run."""
+        return self._page("run.html", nav="runs", **await self._of_run(request))
+
+    async def run_part(self, request: web.Request) -> web.Response:
+        """Show what changes of a run while it goes on, as a part of a page."""
+        return self._page("run_part.html", **await self._of_run(request))
+
+    async def _of_run(self, request: web.Request) -> dict[str, Any]:
+        number_of = name_of(request, "run")
+
+        def read(reader: Reader) -> dict[str, Any]:
+            run = reader.run(number_of)
+            if run is None:
+                raise NotThere(f"there is no run {number_of}", hint="it may have been pruned")
+            suite = reader.suite(number_of)
+            return {
+                "run": _run(run),
+                "outcomes": reader.outcomes(number_of),
+                "suite": None if suite is None else _suite(suite),
+                "history": [] if suite is None else _history(reader, run),
+                "tunnel": reader.tunnel_events(number_of),
+            }
+
+        return await self._readers.ask(read)
+
+    async def diff(self, request: web.Request) -> web.Response:
+        """Show what differs."""
+        a, b = number(request, "a"), number(request, "b")
+        of = "exchanges" if request.query.get("of") == "exchanges" else "runs"
+        found = None
+        if a is not None and b is not None:
+            compare = compare_exchanges if of == "exchanges" else compare_runs
+            found = await self._readers.ask(lambda reader: compare(reader, a, b), limit_s=60)
+        runs = await self._readers.ask(lambda reader: [run_json(one) for one in reader.run_page(limit=100)])
+        return self._page("compare.html", nav="runs", found=found, a=a, b=b, of=of, runs=runs)
+
+    async def resource(self, request: web.Request) -> web.Response:
+        """Show every exchange that touched a resource."""
+        kind, key = request.query.get("type", "")[:200], request.query.get("id", "")
+        if not key or len(key) > 1000:
+            raise UsageError("say which resource", hint="open it from an exchange's tab SCIM")
+        found = await self._readers.ask(lambda reader: touching(reader, kind, key, 500))
+        rows = [{**exchange_json(row), "started_at": row.started_at, "touch": how} for row, how in found]
+        name = next((row["operation"]["resource_name"] for row in reversed(rows) if row["touch"] == "about"), None)
+        return self._page("resource.html", nav="live", kind=kind, key=key, name=name, rows=rows)
+
+    async def tunnel(self, _request: web.Request) -> web.Response:
+        """Show the tunnel of the newest recording, and what to paste where."""
+
+        def read(reader: Reader) -> dict[str, Any]:
+            runs = reader.run_page(limit=50)
+            run = next((one for one in runs if one.kind in {"record", "demo"}), None)
+            if run is None or run.id is None:
+                return {"run": None, "events": []}
+            return {"run": _run(run), "events": reader.tunnel_events(run.id)[::-1][:200]}
+
+        return self._page("tunnel.html", nav="tunnel", **await self._readers.ask(read))
+
+    def _page(self, template: str, *, status: int = 200, **values: Any) -> web.Response:  # noqa: ANN401 - for a template
+        text = self._environment.get_template(template).render(**values)
+        return web.Response(
+            body=text.encode("utf-8", "replace"), status=status, content_type="text/html", charset="utf-8"
+        )
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {**run_json(run), "started_at": run.started_at, "ended_at": run.ended_at}
+
+
+def _counted(reader: Reader, before: int | None) -> list[dict[str, Any]]:
+    """Return a page of runs with their counts and outcomes."""
+    found = []
+    for one in reader.run_page(before=before, limit=_RUNS):
+        assert one.id is not None
+        run = reader.run(one.id)
+        if run is not None:
+            suite = reader.suite(one.id) if one.kind == "suite" else None
+            found.append({**_run(run), "result": None if suite is None else suite.result})
+    return found
+
+
+def _suite(suite: SuiteResult) -> dict[str, Any]:
+    suite = masked(suite, secrets_of(dict(suite.initial_variables)))
+    assertions = [it for step in suite.executed for it in step.assertions]
+    return {
+        "result": suite.result,
+        "running": suite.ended_at is None,
+        "counts": counts(suite.steps),
+        "held": sum(it.result == "pass" for it in assertions),
+        "asserted": len(assertions),
+        "environment": suite.environment,
+        "source": suite.source,
+        "canceled": suite.canceled,
+        "warnings": suite.warnings,
+        "variables": suite.initial_variables,
+        "steps": [{"it": step, "problems": problems(step)} for step in suite.steps],
+    }
+
+
+def _history(reader: Reader, run: Run) -> list[dict[str, Any]]:
+    """Return how the runs of one suite came out, oldest first: those of the same name."""
+    found: list[dict[str, Any]] = []
+    before: int | None = None
+    while len(found) < _HISTORY and (page := reader.run_page(before=before, limit=200)):
+        for one in page:
+            if one.kind == "suite" and one.name == run.name and one.id is not None and len(found) < _HISTORY:
+                suite = reader.suite(one.id)
+                if suite is not None:
+                    found.append({"id": one.id, "started_at": one.started_at, "result": suite.result})
+        before = page[-1].id
+        if before is None or (run.id or 0) - before > 2_000:
+            break
+    return found[::-1]
+
+
+def _begin(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")

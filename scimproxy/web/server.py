@@ -1,0 +1,244 @@
+"""The inspector's server: routes behind the door, the headers that keep a page harmless, errors in words.
+
+One rule: every request passes `_guarded` first, and every route but the open ones (the door's own) demands the token.
+Nothing is logged of a request: its cookie and its token are secrets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from scimproxy.errors import EngineError, ScimproxyError
+from scimproxy.web.api import API, Api
+from scimproxy.web.asking import body, of_error, problem
+from scimproxy.web.door import Asked, Door, Refused
+from scimproxy.web.edits import Edits, ReadOnly
+from scimproxy.web.feed import Feed
+from scimproxy.web.pages import Pages
+from scimproxy.web.readers import Readers
+from scimproxy.web.replaying import Replaying
+from scimproxy.web.routes import Handler, Route
+from scimproxy.web.stream import Stream
+
+__all__ = ["Inspector", "InspectorOptions", "new_token"]
+
+_log = logging.getLogger(__name__)
+_MOST_BODY = 256 * 1024
+_WRONG_TOKENS = 50
+"""So many wrong tokens, and the door takes none for a while."""
+_LOCKED_S = 30.0
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types scimproxy"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+
+
+def new_token() -> str:
+    """Return a token that nobody guesses."""
+    return secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectorOptions:
+    """What to show and where. `port` 0: any; `read_only`: nothing may be changed from a page."""
+
+    db: Path
+    token: str
+    host: str = "127.0.0.1"
+    port: int = 0
+    read_only: bool = True
+    beside_recorder: bool = False
+    """A recorder makes the derived rows; searches never take its lock."""
+
+
+class Inspector:
+    """One inspector, from `start` to `stop`; made in the event loop."""
+
+    def __init__(self, options: InspectorOptions) -> None:
+        self._options = options
+        self._readers = Readers(options.db, catches_up=not options.beside_recorder)
+        self._feed = Feed(self._readers)
+        self._stream = Stream(self._readers, self._feed)
+        self._edits = Edits(options.db, read_only=options.read_only)
+        self._api = Api(self._readers, self._edits, Replaying(options.db, read_only=options.read_only))
+        self._pages = Pages(self._readers, self._api, read_only=options.read_only)
+        self._runner: web.AppRunner | None = None
+        self._door: Door | None = None
+        self._wrong = 0
+        self._locked_until = 0.0
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Where it is, without the token."""
+        host = f"[{self._options.host}]" if ":" in self._options.host else self._options.host
+        return f"http://{host}:{self.port}/"
+
+    def routes(self) -> list[Route]:
+        """Return every route."""
+        return [
+            Route("POST", f"{API}/session", self._open_session, "Give the token, get the cookie", open=True,
+                  body={"token": "string"}),
+            Route("DELETE", f"{API}/session", self._close_session, "Forget the cookie"),
+            Route(
+                "GET", f"{API}/events", self._stream.handle, "Exchanges as they come (server-sent events)",
+                query={"run": "of this run", "filter": "as for exchanges", "after": "writes after this one"},
+                media="text/event-stream",
+            ),
+            *self._api.routes(),
+            *self._pages.routes(),
+        ]  # fmt: skip
+
+    def app(self) -> web.Application:
+        """Return the application."""
+        app = web.Application(middlewares=[self._guarded], client_max_size=_MOST_BODY)
+        app.on_response_prepare.append(_harmless)
+        self._api.described = [route for route in self.routes() if route.path.startswith(API)]
+        for route in self.routes():
+            app.router.add_route(route.method, route.path, route.handler, name=None)
+        return app
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            EngineError: the port is taken.
+        """
+        listener = _listen(self._options.host, self._options.port)
+        self.port = listener.getsockname()[1]
+        self._door = Door(self._options.token, self.port)
+        self._open = {(route.method, route.path) for route in self.routes() if route.open}
+        self._runner = web.AppRunner(
+            self.app(), access_log=None, handler_cancellation=True, handle_signals=False, shutdown_timeout=1.0
+        )
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+
+    async def stop(self) -> None:
+        """End streams and connections, close the database."""
+        self._stream.end()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._readers.close()
+
+    # --- the door ---
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        assert self._door is not None
+        asked = _asked(request, self._door)
+        refused = self._door.foreign(asked)
+        if refused is not None:
+            return self._say(request, refused)
+        resource = request.match_info.route.resource
+        known = resource is not None and (request.method, resource.canonical) in self._open
+        if not known and not self._door.knows(asked):
+            return self._pages.door(request, api=request.path.startswith("/api/"))
+        try:
+            found: web.StreamResponse = await handler(request)
+        except ReadOnly as exc:
+            return problem(403, exc.message, exc.hint)
+        except ScimproxyError as exc:
+            return of_error(exc) if _is_for_programs(request) else self._pages.error(exc)
+        except web.HTTPException as exc:
+            return self._say(request, Refused(exc.status, exc.reason, "look at the address, or go to the first page"))
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:  # noqa: BLE001 - our own fault: logged with its traceback
+            _log.exception("the inspector could not answer %s", request.match_info.route.resource)
+            return self._say(request, Refused(500, "This is a fault of scimproxy.", "the terminal shows the details"))
+        return found
+
+    def _say(self, request: web.Request, refused: Refused) -> web.StreamResponse:
+        if _is_for_programs(request):
+            return problem(refused.status, refused.message, refused.hint)
+        return self._pages.say(refused)
+
+    async def _open_session(self, request: web.Request) -> web.StreamResponse:
+        """Exchange the token for the cookie."""
+        assert self._door is not None
+        now = asyncio.get_running_loop().time()
+        if now < self._locked_until:
+            return problem(429, "Too many wrong tokens.", f"wait {_LOCKED_S:g} seconds")
+        given = await body(request, token=str)
+        if not self._door.takes(given.get("token") or ""):
+            self._wrong += 1
+            if self._wrong >= _WRONG_TOKENS:
+                self._wrong, self._locked_until = 0, now + _LOCKED_S
+            return problem(401, "This is not the token.", "open the URL that scimproxy printed when it started")
+        response = web.Response(status=204)
+        response.set_cookie(
+            self._door.cookie_name, self._door.cookie, path="/", httponly=True, samesite="Strict", max_age=7 * 86_400
+        )
+        return response
+
+    async def _close_session(self, _request: web.Request) -> web.StreamResponse:
+        """Forget the cookie."""
+        assert self._door is not None
+        response = web.Response(status=204)
+        response.del_cookie(self._door.cookie_name, path="/", httponly=True, samesite="Strict")
+        return response
+
+
+async def _harmless(_request: web.Request, response: web.StreamResponse) -> None:
+    """Give every answer, streams too, the headers that keep a page harmless."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+def _asked(request: web.Request, door: Door) -> Asked:
+    headers = request.headers
+    hosts = headers.getall("Host", [])
+    cookie = None
+    with contextlib.suppress(ValueError):
+        cookie = request.cookies.get(door.cookie_name)
+    return Asked(
+        method=request.method,
+        host=hosts[0] if len(hosts) == 1 else None,
+        origin=headers.get("Origin"),
+        fetch_site=headers.get("Sec-Fetch-Site"),
+        fetch_mode=headers.get("Sec-Fetch-Mode"),
+        fetch_dest=headers.get("Sec-Fetch-Dest"),
+        authorization=headers.get("Authorization"),
+        cookie=cookie,
+    )
+
+
+def _is_for_programs(request: web.Request) -> bool:
+    return request.path.startswith("/api/")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as exc:
+        listener.close()
+        raise EngineError(
+            f"the inspector cannot listen on {host}:{port}: {exc.strerror or exc}",
+            hint="choose another port with --ui-port, or leave it to scimproxy",
+        ) from exc
+    listener.settimeout(0)
+    return listener

@@ -1,0 +1,287 @@
+"""The inspector in a real Chromium (the system's): live traffic, filter, tabs, keys, reload, a server that comes again."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import exchange, run
+from inspectors import ID, SCRIPT, TOKEN, USER, fill
+
+from scimproxy.store import Store
+from scimproxy.web.server import Inspector, InspectorOptions
+
+api = pytest.importorskip("playwright.sync_api", reason="playwright is a dev dependency: ./scripts/test installs it")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: ./scripts/test installs it")
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Served:
+    """An inspector in a thread of its own, which can be stopped and started again at its port."""
+
+    def __init__(self, db: Path, **options: Any) -> None:
+        self.options = replace(InspectorOptions(db=db, token=TOKEN, read_only=False), **options)
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        self.start()
+
+    def _do(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def start(self) -> None:
+        async def begin() -> Inspector:
+            inspector = Inspector(self.options)
+            await inspector.start()
+            return inspector
+
+        self.inspector = self._do(begin())
+        self.options = replace(self.options, port=self.inspector.port)
+        self.url = self.inspector.url.rstrip("/")
+
+    def stop(self) -> None:
+        self._do(self.inspector.stop())
+
+    def close(self) -> None:
+        self.stop()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+        self.loop.close()
+
+
+@pytest.fixture(name="browser", scope="module")
+def _browser() -> Iterator[Any]:
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(name="served")
+def _served(tmp_path: Path) -> Iterator[Served]:
+    fill(tmp_path / "a.db")
+    served = Served(tmp_path / "a.db")
+    yield served
+    served.close()
+
+
+@contextmanager
+def opened(browser: Any, served: Served, path: str = "/", *, quiet: bool = True, **context: Any) -> Iterator[Any]:
+    """A page behind the door; at its end the console held no error and no violation of the policy."""
+    made = browser.new_context(viewport={"width": 1400, "height": 900}, **context)
+    page = made.new_page()
+    page.set_default_timeout(15_000)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(f"{served.url}{path}#token={TOKEN}")
+    try:
+        yield page
+    finally:
+        made.close()
+    if quiet:
+        assert said == []
+
+
+def rows(page: Any) -> Any:
+    return page.locator(".row[data-id]")
+
+
+def test_the_token_leaves_the_address_bar_and_a_stranger_stays_outside(browser: Any, served: Served) -> None:
+    with opened(browser, served) as page:
+        api.expect(rows(page)).to_have_count(7)
+        assert "token" not in page.url
+        assert page.evaluate("document.cookie") == ""
+    made = browser.new_context()
+    page = made.new_page()
+    page.goto(served.url)
+    api.expect(page.get_by_role("heading", name="The inspector needs its token")).to_be_visible()
+    page.get_by_label("URL or token").fill("not-the-token-at-all")
+    page.get_by_role("button", name="Open").click()
+    api.expect(page.get_by_role("status")).to_contain_text("This is not the token")
+    page.get_by_label("URL or token").fill(f"{served.url}/#token={TOKEN}")
+    page.get_by_role("button", name="Open").click()
+    api.expect(rows(page)).to_have_count(7)
+    made.close()
+
+
+def test_traffic_arrives_in_flight_and_then_answered(browser: Any, served: Served) -> None:
+    with opened(browser, served) as page, Store.open(served.options.db) as store:
+        api.expect(page.locator("#state")).to_have_text("live")
+        store.start_run(run(name="now"))
+        flying = exchange("POST", "/scim/v2/Users", body={"userName": "ada"}, state="pending", response=None)
+        store.pending(flying)
+        first = rows(page).first
+        api.expect(first).to_contain_text("Create User ada")
+        api.expect(first).to_have_class(re.compile("pending"))
+        answered = exchange(
+            "POST", "/scim/v2/Users", status_code=201, body={"userName": "ada"}, answer=USER, uid=flying.uid
+        )
+        store.add(answered)
+        api.expect(first.locator(".status")).to_have_text("201")
+        api.expect(rows(page)).to_have_count(8)
+        api.expect(page.locator(".row.group").first).to_contain_text("now")
+
+
+def test_filter_with_suggestions_search_and_a_mistake(browser: Any, served: Served) -> None:
+    with opened(browser, served) as page:
+        api.expect(rows(page)).to_have_count(7)
+        page.keyboard.press("/")
+        page.keyboard.type("op:pa")
+        api.expect(page.get_by_role("option", name="patch", exact=True)).to_be_visible()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        api.expect(rows(page)).to_have_count(1)
+        assert "op%3Apatch" in page.url
+        page.reload()
+        api.expect(rows(page)).to_have_count(1)
+        api.expect(page.locator("#filter")).to_have_value(re.compile("op:patch"))
+        page.locator("#filter").fill("stauts:404")
+        api.expect(page.locator("#told")).to_contain_text("did you mean status: ?")
+        page.locator("#filter").fill("totalResults")
+        api.expect(rows(page)).to_have_count(1)
+        page.locator("#filter").fill("nothing-like-that")
+        api.expect(page.locator("#empty")).to_contain_text("Nothing fits")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        api.expect(rows(page)).to_have_count(7)
+        page.locator("#run").select_option("2")
+        api.expect(rows(page)).to_have_count(1)
+        api.expect(page.locator(".row.step")).to_contain_text(f"1. {SCRIPT}")
+
+
+def test_every_tab_by_keyboard_alone(browser: Any, served: Served) -> None:
+    with opened(browser, served) as page:
+        api.expect(rows(page)).to_have_count(7)
+        page.locator("#run").select_option("1")
+        api.expect(rows(page)).to_have_count(6)
+        page.locator("#rows").focus()
+        for _ in range(4):
+            page.keyboard.press("j")
+        api.expect(page.locator(".row[aria-selected=true]")).to_have_attribute("data-id", "3")
+        api.expect(page.locator(".exchange")).to_have_attribute("data-id", "3")
+        shown = {
+            "1": ("Request", "PATCH /scim/v2/Users/"),
+            "2": ("Response", "HTTP/1.1 200"),
+            "3": ("Connection", "127.0.0.1:8000"),
+            "4": ("SCIM", "The resource before and after"),
+            "5": ("Raw", "Host: scim.example"),
+        }
+        for key, (name, text) in shown.items():
+            page.keyboard.press(key)
+            api.expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
+            api.expect(page.get_by_role("tabpanel")).to_contain_text(text)
+        page.keyboard.press("Home")
+        api.expect(page.get_by_role("tab", name="Request")).to_be_focused()
+        page.keyboard.press("k")
+        api.expect(page.locator(".exchange")).to_have_attribute("data-id", "4")
+        page.keyboard.press("Escape")
+        api.expect(page.locator("#detail")).to_be_hidden()
+        page.keyboard.press("?")
+        api.expect(page.get_by_role("dialog")).to_contain_text("the status code of the response")
+        page.keyboard.press("Escape")
+        api.expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_link_to_an_exchange_a_note_and_back(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/exchanges/2") as page:
+        api.expect(page.locator(".exchange")).to_have_attribute("data-id", "2")
+        page.get_by_label("Note").fill("look here")
+        page.get_by_label("Tags").fill("bug later")
+        page.get_by_role("button", name="Save").click()
+        api.expect(page.locator("[data-said]")).to_have_text("Saved.")
+        api.expect(page.locator("#x2 .tag")).to_have_text(["bug", "later", "note"])
+        page.reload()
+        api.expect(page.get_by_label("Note")).to_have_value("look here")
+
+
+def test_hostile_bodies_do_nothing(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/exchanges/6") as page:
+        page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+        for key in "12345":
+            page.keyboard.press(key)
+        page.keyboard.press("2")
+        api.expect(page.get_by_role("tabpanel")).to_contain_text(SCRIPT)
+        for path in ("/runs", "/runs/2", "/diff?of=exchanges&a=5&b=6", f"/resources?type=User&id={ID}"):
+            page.goto(served.url + path)
+            api.expect(page.locator("h1")).to_be_visible()
+        assert page.evaluate("document.scripts.length") == 1
+
+
+def test_a_page_recovers_when_the_server_comes_again_and_misses_nothing(browser: Any, served: Served) -> None:
+    with opened(browser, served, quiet=False) as page, Store.open(served.options.db) as store:
+        api.expect(page.locator("#state")).to_have_text("live")
+        served.stop()
+        api.expect(page.locator("#state")).to_contain_text("lost")
+        store.start_run(run(name="while away"))
+        for at in range(30):
+            store.add(exchange(target=f"/scim/v2/Users/away-{at}"))
+        served.start()
+        api.expect(page.locator("#state")).to_have_text("live")
+        api.expect(page.locator("#x37")).to_contain_text("away-29")
+        api.expect(page.locator("#x8")).to_have_count(1)
+        # Another start has another token: the page says so, and takes the new one.
+        served.stop()
+        served.options = replace(served.options, token="another-token-altogether")
+        served.start()
+        api.expect(page.get_by_role("dialog")).to_contain_text("started again")
+        page.get_by_label("URL or token").fill(f"{served.url}/#token=another-token-altogether")
+        page.get_by_role("button", name="Go on").click()
+        api.expect(page.locator("#state")).to_have_text("live")
+
+
+def test_runs_are_compared_and_one_is_deleted(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/runs") as page:
+        page.get_by_label("Choose run 1 to compare").check()
+        page.get_by_label("Choose run 2 to compare").check()
+        page.get_by_role("button", name="Compare the two chosen").click()
+        api.expect(page.locator(".verdict")).to_contain_text("compared")
+        page.goto(f"{served.url}/runs/1")
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_role("button", name="Delete it").click()
+        api.expect(page.locator("tbody tr")).to_have_count(1)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (700, "light")])
+def test_narrow_pages_do_not_scroll_sideways(browser: Any, served: Served, width: int, scheme: str) -> None:
+    with opened(browser, served, color_scheme=scheme) as page:
+        page.set_viewport_size({"width": width, "height": 700})
+        for path in ("/", "/exchanges/3", "/runs", "/runs/2", "/tunnel", f"/resources?type=User&id={ID}"):
+            page.goto(served.url + path)
+            api.expect(page.locator("main")).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_many_rows_are_a_window(browser: Any, tmp_path: Path) -> None:
+    fill(tmp_path / "a.db", more=1_500)
+    served = Served(tmp_path / "a.db")
+    try:
+        with opened(browser, served) as page:
+            page.locator("#run").select_option("1")
+            api.expect(page.locator("#x1506")).to_be_visible()
+            assert rows(page).count() < 100
+            page.wait_for_function(
+                """() => { const list = document.getElementById("rows"); list.scrollTop = list.scrollHeight;
+                return document.getElementById("x1") !== null; }"""
+            )
+            assert rows(page).count() < 100
+    finally:
+        served.close()
