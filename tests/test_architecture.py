@@ -202,15 +202,6 @@ TABLE: dict[str, Row] = {
     "scimproxy.masks": Row(ours=("bodies", "diff", "errors", "scim"), pure=True),
     "scimproxy.run_diff": Row(ours=("bind", "bodies", "diff", "judging", "match", "rank", "masks"), pure=True),
     "scimproxy.diff_report": Row(ours=("bodies", "diff", "run_diff", "judging"), pure=True),
-    "scimproxy.amounts": Row(pure=True),
-    "scimproxy.outline": Row(ours=("amounts",), pure=True),
-    "scimproxy.detail": Row(ours=("amounts", "decode", "exchange", "outline", "scim"), pure=True),
-    "scimproxy.unescaping": Row(pure=True),
-    "scimproxy.json_strings": Row(pure=True),
-    "scimproxy.pseudonyms": Row(ours=("unescaping",), pure=True),
-    "scimproxy.personal": Row(
-        ours=("bind", "decode", "exchange", "json_strings", "pseudonyms", "scim", "suite.results"), pure=True
-    ),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
     "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
