@@ -300,7 +300,7 @@ class Bindings:
         if role == "id":
             return self.same(kind, a, b)
         if role == "member":
-            return self.same("User", a, b)
+            return self._forth.get(("Group", a)) == b or self.same("User", a, b)
         if role == "externalId":
             return self.same(EXTERNAL, a, b)
         if role == "name":

@@ -323,6 +323,8 @@ class _Walk:
         if role == "id" and not self._fixed:
             return None if bindings.same(self._kind, a, b) else "other"
         if role == "member":
+            if bindings.b_of("Group", a) == b:  # groups may be members of groups
+                return None
             return None if bindings.same("Group" if names[-2] == "groups" else "User", a, b) else "other"
         if role in {"externalId", "bulkId"}:
             return None if bindings.same(EXTERNAL if role == "externalId" else "bulkId", a, b) else "value"

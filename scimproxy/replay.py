@@ -155,6 +155,13 @@ class Replayer:
         taken = self.bindings.a_of(kind, value) is not None
         return absent_like(value) if taken or (kind, value) in self._learner.unmade else value
 
+    def member_now(self, kind: str, value: str) -> str:
+        """Return what a member is now; groups may be members too, where nothing says which type it is."""
+        group = self.bindings.b_of("Group", value)
+        if kind == "User" and group is not None and self.bindings.b_of("User", value) is None:
+            return group
+        return self.id_now(kind, value)
+
     def version_now(self, of: tuple[str, str], value: str) -> str:
         """Return the entity tags of then, in If-Match or meta.version, as those of now."""
         known = self._learner.versions.get(of)
@@ -192,8 +199,10 @@ class _Writing:
         """Return the value of now for one of then."""
         now, value = self._now, spot.value
         match spot.role:
-            case "id" | "member":
+            case "id":
                 return now.id_now(spot.kind, value)
+            case "member":
+                return now.member_now(spot.kind, value)
             case "externalId":
                 return now.bindings.b_of(EXTERNAL, value) or value
             case "name":

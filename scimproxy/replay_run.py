@@ -94,7 +94,13 @@ class Preparation:
     notices: tuple[str, ...]
 
     def request(self, at: int = 0) -> Request:
-        """Return the request for one of them, as it would go out first: for showing and editing it."""
+        """Return the request for one of them, as it would go out first: for showing and editing it.
+
+        Raises:
+            UsageError: its body is not here as a whole.
+        """
+        if self.run[at].exchange.request.content.truncated:
+            raise UsageError("the body is too long to be edited", hint="--set-header and --set change it on the way")
         return self.replayer.request(at)
 
 

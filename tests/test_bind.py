@@ -200,3 +200,27 @@ def test_discovery_ids_are_names_of_their_own() -> None:
     places = [place_of(f"/scim/v2/Schemas/{one}", schema) for one in ("urn:a", "urn:b")]
     assert Bindings().same_place(places[0], places[0])
     assert not Bindings().same_place(*places)
+
+
+def test_names_of_a_run_in_the_other() -> None:
+    bindings = Bindings([Bound("name", "Ann", "Eve-1")])
+    assert [bindings.renamed(one) for one in ("Ann", "ANN", "ann", "aNN", "bob")] == [
+        "Eve-1",
+        "EVE-1",
+        "eve-1",
+        "aNN",
+        "bob",
+    ]
+
+
+def test_groups_are_members_too() -> None:
+    bindings = Bindings([Bound("Group", "1", "2"), Bound("User", "1", "3")])
+    assert bindings.same_filter('members.value eq "1"', 'members.value eq "2"', "Group")
+    assert bindings.same_filter('members.value eq "1"', 'members.value eq "3"', "Group")
+    assert not bindings.same_filter('members.value eq "1"', 'members.value eq "4"', "Group")
+
+
+def test_ids_of_another_form_in_texts() -> None:
+    bindings = Bindings([Bound("User", "7", "0c2f8a3e-1111")])
+    assert bindings.same_text("User 7 is not there", "User 0c2f8a3e-1111 is not there", ids=True)
+    assert not bindings.same_text("User 7 is not there", "User 0c2f8a3e-1111 is not there")

@@ -329,3 +329,35 @@ def test_no_body_makes_it_raise(a: bytes, b: bytes) -> None:
     pair = [replace(read(b""), response=factories.response(200, Content.of(it))) for it in (a, b)]
     assert diff(pair[0], pair[0]) == []
     diff(*pair)
+
+
+def test_groups_are_members_too() -> None:
+    bindings = Bindings()
+    bindings.same("Group", "5", "2")
+    bindings.same("User", "5", "3")
+    for other, count in (("2", 0), ("3", 0), ("4", 1)):
+        one, two = ({"members": [{"value": value, "display": "x"}]} for value in ("5", other))
+        assert len(diff(read(one), read(two), bindings)) == count
+
+
+def test_which_resource_stands_on_a_page_is_a_matter_of_order() -> None:
+    def page(*names: str, total: Any = 2) -> Exchange:
+        resources = [{"id": name, "userName": name} for name in names]
+        answer = {"totalResults": total, "Resources": resources}
+        return replace(factories.exchange("GET", "/scim/v2/Users"), response=factories.response(200, answer))
+
+    def changes(a: Exchange, b: Exchange, **ids: str) -> list[str]:
+        bindings = Bindings()
+        for one, two in ids.items():
+            bindings.same("User", one, two)
+        return [one.change for one in diff(a, b, bindings)]
+
+    known = {"ann": "ann", "bob": "bob"}
+    assert changes(page("ann"), page("bob"), **known) == ["order"]
+    assert changes(page("ann"), page("bob"), bob="bob") == ["order"]
+    assert changes(page("ann"), page("bob"), ann="ann") == ["order"]
+    assert changes(page("ann"), page("bob")) == ["missing", "added"], "nobody knows these"
+    assert changes(page("ann", total=1), page("bob", total=1), **known) == ["missing", "added"], "the whole list"
+    assert changes(page("ann", total="2"), page("bob", total="2"), **known) == ["missing", "added"]
+    assert "missing" in changes(page("ann"), page("bob", total=3), **known)
+    assert "missing" in changes(page("ann", total=9), page("bob", "eve", total=9), **known)

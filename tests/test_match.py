@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import factories
@@ -78,3 +79,11 @@ def test_what_is_no_scim_goes_by_path() -> None:
 def test_linear() -> None:
     many = [get("Users")] * 20_000
     assert len(pairs(many, many).both) == 20_000
+
+
+def test_a_replay_knows_what_it_repeats() -> None:
+    source = [seen(replace(factories.exchange("GET", "/scim/v2/Users"), id=at)) for at in (1, 2, 3)]
+    once = [seen(replace(factories.exchange("GET", "/scim/v2/Users"), id=at + 10, parent_id=at)) for at in (3, 1)]
+    again = [seen(replace(factories.exchange("GET", "/scim/v2/Users"), id=at + 20, parent_id=at)) for at in (1, 3)]
+    assert pairs(source, once) == Pairing([(0, 1), (2, 0)], [1], [])
+    assert pairs(once, again).both == [(0, 1), (1, 0)], "two replays of one run"

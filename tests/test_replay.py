@@ -157,6 +157,13 @@ def test_values_in_bodies_by_their_role() -> None:
     assert body_of(alone.request(0)) == {"meta": {"location": "https://new.example:8443/v2/Users/21"}}
 
 
+def test_groups_may_be_members() -> None:
+    bindings = known(User={"1": "21"}, Group={"1": "31", "5": "35"})
+    patch = {"Operations": [{"op": "remove", "path": f'members[value eq "{one}"]'} for one in ("1", "5", "6")]}
+    now = body_of(replayer(sent("PATCH", "/Groups/1", patch), bindings=bindings).request(0))
+    assert [one["path"][18:20] for one in now["Operations"]] == ["21", "35", '6"']
+
+
 def test_patch_and_bulk() -> None:
     patch = {
         "Operations": [

@@ -206,6 +206,8 @@ async def test_what_cannot_be_sent_is_told(db: Path) -> None:
     assert [path for _, path, _, _ in server.seen] == ["/v2/Users/1", "/v2/Users/2", "/v2/Users/5"]
     assert server.seen[1][3] == long
     assert set(result.left_out) == {3, 4}
+    with pytest.raises(UsageError, match="too long to be edited"):
+        prepare(ReplayOptions(db=db, exchange_id=2)).request()
     assert (result.sent, result.total) == (3, 3)
 
 

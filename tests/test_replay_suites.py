@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import factories
 import pytest
 import servers
+from click.testing import CliRunner
 from test_diff_suites import lines, load
 
+from scimproxy.cli import cli
+from scimproxy.client import Client
 from scimproxy.demo import serve
+from scimproxy.exchange import Content, Headers, Request
 from scimproxy.query import parse_query
+from scimproxy.redact import redact
 from scimproxy.replay_run import ReplayOptions, ReplayResult, replay
 from scimproxy.run_diff import compare_runs
 from scimproxy.stopping import Stop
+from scimproxy.store import Store
 from scimproxy.suite.library import bundled
+from scimproxy.suite.model import Suite
 from scimproxy.suite.runscope import parse
 from scimproxy.suite.script import ScriptEngine
-from scimproxy.suite_run import Sandbox, SuiteOptions, run_suite
+from scimproxy.suite_run import Sandbox, SuiteOptions, run_suite, seed_user
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -58,18 +68,19 @@ SERVERS: dict[str, Callable[[], AbstractAsyncContextManager[Server]]] = {
 }
 
 
-async def record(db: Path, name: str, url: str, token: str) -> int:
-    """Run a bundled suite against a server; return the run's id."""
-    (suite,) = parse(bundled()[name].read_bytes())
+async def record(db: Path, what: str | Suite, url: str, token: str, **more: Any) -> int:
+    """Run a suite, or a bundled one by its name, against a server; return the run's id."""
+    suite = parse(bundled()[what].read_bytes())[0] if isinstance(what, str) else what
     options = SuiteOptions(
         suite=suite,
         db=db,
         environment=suite.environment,
-        source=name,
+        source=suite.name,
         target=url,
         pause_scale=0.0,
         pinned={"SCIMBaseURL": url, "auth": f"Bearer {token}"},
         secrets=frozenset({token}),
+        **more,
     )
     with ScriptEngine() as engine:
         result = await run_suite(options, Sandbox(engine), lambda _: None, Stop())
@@ -230,3 +241,102 @@ async def test_on_a_different_server(one: str, other: str, tmp_path: Path) -> No
     async with SERVERS[other]() as (url, token):
         found = await again(db, run_id, url, token)
     assert set(lines(found.diff)) == DIFFERENT[one, other]
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+async def test_recorded_traffic_of_a_client(concurrency: int, tmp_path: Path) -> None:
+    """What an Okta-like client sent to SCIMMY through the recorder (recordings/), sent to a fresh one."""
+    db = tmp_path / "a.db"
+    done = CliRunner().invoke(
+        cli, ["import", "--db", str(db), str(ROOT / "recordings" / "okta-lifecycle-scimmy.har")]
+    )
+    assert done.exit_code == 0, done.output
+    async with SERVERS["scimmy"]() as (url, token):
+        found = await again(db, 1, url, token, concurrency=concurrency)
+    assert (found.sent, lines(found.diff)) == (38, [])
+
+
+async def test_scim_1(tmp_path: Path) -> None:
+    db = tmp_path / "a.db"
+    async with await serve() as demo:
+        run_id = await record(db, "scim1-spec", demo.url_1, demo.token)
+        fresh = await again(db, run_id, demo.url_1, demo.token, fresh_names=True)
+    async with await serve() as demo:
+        found = await again(db, run_id, demo.url_1, demo.token, concurrency=8)
+    assert (lines(found.diff), lines(fresh.diff)) == ([], [])
+
+
+async def test_groups_in_groups_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numeric ids of users and groups cross each other, groups are members, and If-Match tells what was read."""
+    db, ids = tmp_path / "a.db", itertools.count(1)
+    monkeypatch.setattr("scimproxy.demo.uuid.uuid4", lambda: next(ids))
+    schema = "urn:ietf:params:scim:schemas:core:2.0"
+    steps: list[tuple[str, str, dict[str, Any] | None]] = [
+        ("POST", "/Users", {"schemas": [f"{schema}:User"], "userName": "ann"}),
+        ("POST", "/Groups", {"schemas": [f"{schema}:Group"], "displayName": "inner", "members": [{"value": "USER"}]}),
+        ("POST", "/Groups", {"schemas": [f"{schema}:Group"], "displayName": "outer", "members": [{"value": "GROUP", "type": "Group"}, {"value": "USER"}]}),
+        ("GET", "/Groups/OUTER", None),
+        ("GET", "/Users/USER", None),
+        ("PUT", "/Users/USER", {"schemas": [f"{schema}:User"], "userName": "ann", "title": "Boss"}),
+        ("PUT", "/Users/USER", {"schemas": [f"{schema}:User"], "userName": "ann", "title": "stale"}),
+        ("GET", "/Groups?filter=members.value%20eq%20%22GROUP%22", None),
+        ("PATCH", "/Groups/OUTER", {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [{"op": "remove", "path": 'members[value eq "GROUP"]'}]}),
+        ("GET", "/Groups/OUTER", None),
+        ("DELETE", "/Users/USER", None),
+    ]  # fmt: skip
+    with Store.open(db) as store:
+        run = store.start_run(factories.run())
+        async with embedded() as (url, token), Client() as client:
+            origin, tag = url.removesuffix("/scim/v2"), ""
+            made: list[str] = []
+            for method, place, body in steps:
+                words = dict(zip(("USER", "GROUP", "OUTER"), made, strict=False))
+                said = f"{place}\n{json.dumps(body)}"
+                for word, number in words.items():
+                    said = said.replace(word, number)
+                path, text = said.split("\n")
+                headers = [("Authorization", f"Bearer {token}"), ("Content-Type", "application/scim+json")]
+                if method == "PUT":
+                    headers.append(("If-Match", tag))
+                content = Content.of(b"" if body is None else text.encode())
+                done = await client.send(
+                    Request(method, f"/scim/v2{path}", headers=Headers(headers), content=content), origin
+                )
+                assert done.response is not None
+                if method == "POST":
+                    made.append(json.loads(done.response.content.data)["id"])
+                elif path.startswith("/Users/"):
+                    tag = tag or done.response.headers.get("ETag") or ""
+                store.add(replace(redact(done)[0], run_id=run.id))
+    statuses = [it.exchange.response.status_code for it in load(db, 1) if it.exchange.response]
+    assert statuses == [201, 201, 201, 200, 200, 200, 412, 200, 200, 200, 204]
+    for start in (2, 5):
+        ids = itertools.count(start)
+        async with embedded() as (url, token):
+            found = await again(db, 1, url, token, fresh_names=start == 5)
+        assert lines(found.diff) == []
+        table = {(row.role, row.a): row.b for row in found.bindings.rows()}
+        assert table["Group", made[1]] == str(int(made[1]) + start - 1)
+        assert ("User", made[1]) not in table
+
+
+OKTA = ROOT.parent / "shared" / "okta"
+
+
+@pytest.mark.skipif(not OKTA.is_dir(), reason="Okta's suites are not in this repository")
+@pytest.mark.parametrize("server", ["scimmy", "scim2-server"])
+async def test_oktas_suite_reads_the_first_user_whoever_that_is(server: str, tmp_path: Path) -> None:
+    """Another user is there on the fresh instance: what is read is that one, and its names are all that differs."""
+    db = tmp_path / "a.db"
+    (suite,) = parse((OKTA / "Okta-SCIM-20-SPEC-Test.json").read_bytes())
+    script = (OKTA / "Initial_Script_Spec.txt").read_text("utf-8-sig")
+    async with SERVERS[server]() as (url, token):
+        await seed_user(url, f"Bearer {token}")
+        run_id = await record(db, suite, url, token, initial_scripts=(script,))
+    async with SERVERS[server]() as (url, token):
+        await seed_user(url, f"Bearer {token}")
+        found = await again(db, run_id, url, token, fresh_names=True)
+    read = {"response.body.username", "response.body.emails.value"}
+    listed = {"response.body.resources.username", "response.body.resources.emails.value"}
+    assert set(lines(found.diff)) == {f"changed value {one}" for one in read | listed}
+    assert len([row for row in found.bindings.rows() if row.role == "User"]) == 2
