@@ -117,10 +117,7 @@ async def test_on_a_fresh_instance_twice(server: str, name: str, tmp_path: Path)
         assert set(lines(compare_runs(a, b, timing=False))) <= allowed, "diff finds the same by itself"
 
 
-@pytest.mark.parametrize("fresh", [False, True])
-async def test_numeric_ids_are_told_apart_from_other_numbers(
-    fresh: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_numeric_ids_are_told_apart_from_other_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recorded with ids 1, 2, 3, ...; replayed where they are 4, 5, ..., then 2, 3, ...: others' ids; then UUIDs."""
     db = tmp_path / "a.db"
     ids = itertools.count(1)
@@ -131,18 +128,18 @@ async def test_numeric_ids_are_told_apart_from_other_numbers(
         for start in (4, 2):
             ids = itertools.count(start)
             async with embedded() as (url, token):
-                found = await again(db, run_id, url, token, fresh_names=fresh)
+                found = await again(db, run_id, url, token, fresh_names=start == 2)
             assert lines(found.diff) == []
             users = {row.a: row.b for row in found.bindings.rows() if row.role == "User"}
             assert len(users) >= 2
             assert all(int(b) == int(a) + start - 1 for a, b in users.items())
     async with embedded() as (url, token):
-        found = await again(db, run_id, url, token, fresh_names=fresh)
+        found = await again(db, run_id, url, token)
     assert lines(found.diff) == []
     assert all(len(row.b) == 36 for row in found.bindings.rows() if row.role == "User")
 
 
-@pytest.mark.parametrize("server", list(SERVERS))
+@pytest.mark.parametrize("server", ["embedded", "scimmy"])
 async def test_fresh_names_on_the_server_that_has_them(server: str, tmp_path: Path) -> None:
     """Three of four steps of the recording, so that its users and groups stay; then again, in new names."""
     db = tmp_path / "a.db"
@@ -192,17 +189,6 @@ DIFFERENT = {
         "changed value response.body.detail",  # the words for 404
         "changed value response.body.itemsperpage",  # the page size asked for, or what is on the page
     },
-    ("embedded", "scimmy"): {
-        "additive added response.headers.etag",  # Express's, of the bytes
-        "additive added response.headers.x-powered-by",
-        "breaking form response.body.meta.location",  # SCIMMY's are relative
-        "breaking form response.body.resources.meta.location",
-        "breaking missing response.body.meta.version",
-        "breaking missing response.body.resources.meta.version",
-        "breaking missing response.headers.location",  # of a 201
-        "changed value response.body.detail",  # the words for 404
-        "changed value response.body.itemsperpage",  # the page size asked for, or what is on the page
-    },
     ("scim2-server", "scimmy"): {
         "additive added response.body",
         "additive added response.headers.etag",  # Express's, of the bytes
@@ -243,8 +229,7 @@ async def test_on_a_different_server(one: str, other: str, tmp_path: Path) -> No
     assert set(lines(found.diff)) == DIFFERENT[one, other]
 
 
-@pytest.mark.parametrize("concurrency", [1, 8])
-async def test_recorded_traffic_of_a_client(concurrency: int, tmp_path: Path) -> None:
+async def test_recorded_traffic_of_a_client(tmp_path: Path) -> None:
     """What an Okta-like client sent to SCIMMY through the recorder (recordings/), sent to a fresh one."""
     db = tmp_path / "a.db"
     done = CliRunner().invoke(
@@ -252,7 +237,7 @@ async def test_recorded_traffic_of_a_client(concurrency: int, tmp_path: Path) ->
     )
     assert done.exit_code == 0, done.output
     async with SERVERS["scimmy"]() as (url, token):
-        found = await again(db, 1, url, token, concurrency=concurrency)
+        found = await again(db, 1, url, token, concurrency=8)
     assert (found.sent, lines(found.diff)) == (38, [])
 
 

@@ -82,7 +82,7 @@ def _escaped(text: str, odd: frozenset[str]) -> str:
 
 
 def _query(capture: Capture) -> str:
-    last = ' replaceRegex "^.*/" ""' if capture.last_segment else ""
+    last = ' regex "([^/]+)/*$"' if capture.last_segment else ""
     if not capture.pointer:
         return f'header "{_quoted(capture.header)}"{last}'
     path = "$" + "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in capture.pointer)
