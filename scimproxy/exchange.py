@@ -325,8 +325,9 @@ class Rewrite:
 class Exchange:
     """One request and what became of it.
 
-    `request` is what the client sent, `response` what the client was given. `upstream_request_target` and
-    `upstream_request_headers` are what we sent on; `upstream_response_headers` what came back, each only where it
+    `request` is what the client sent, `response` what the client was given (where a fault reset its connection after
+    the upstream had answered: that answer; the failure says that the client never saw it). `upstream_request_target`
+    and `upstream_request_headers` are what we sent on; `upstream_response_headers` what came back, each only where it
     differs (None: the same). `client_index` and `upstream_index` are the 1-based numbers of this exchange on its
     connections: above 1, the connection was reused. `client_address` is the true client where something vouches
     for it, else the peer; `client_claim` is what unvouched headers say.

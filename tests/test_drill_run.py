@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from click.testing import CliRunner
-from recording import run
+from recording import command, environment, run
 
 from scimproxy import drill_run
 from scimproxy.app import Event, Ready, RecordOptions, Stop
@@ -189,6 +190,26 @@ async def test_a_live_drill_that_nobody_comes_to(tmp_path: Path) -> None:
     assert "Point the client there" in done.stderr
     assert "never fired: empty-page nth:1" in done.stderr
     assert "untried" in done.stdout
+
+
+async def test_ctrl_c_ends_a_live_drill_with_its_verdicts(tmp_path: Path) -> None:
+    async with await serve() as server:
+        given = ("retry", server.url, "--live", "--auth", f"Bearer {server.token}", "--db", str(tmp_path / "a.db"))
+        process = await asyncio.create_subprocess_exec(
+            *command("drill", *given, "--json"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment(),
+        )
+        assert process.stderr is not None
+        url = (await process.stderr.readline()).decode().split()[2].rstrip(",")
+        await Client(url, server.token).provision()
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+    assert process.returncode == 0, err
+    report = json.loads(out)
+    assert {check["name"]: check["verdict"] for check in report["checks"]}["created once"] == "pass"
+    assert report["suite"] is None
 
 
 def test_the_drills_are_listed() -> None:
