@@ -312,9 +312,11 @@ class _Walk:
             yield self._made("order", names, pointer, a, b)
 
     def _is_page(self, others: list[tuple[Any, Any]]) -> bool:
-        """Whether both answers are parts of lists of as many resources, and the runs know these from elsewhere."""
+        """Whether both answers are the same part of lists of as many resources, which the runs know from elsewhere."""
         one, two = self._a.response.value, self._b.response.value
         totals = [member(it, "totalResults") for it in (one, two)]
+        if member(one, "startIndex") != member(two, "startIndex"):
+            return False
         parts = [len(member(it, "Resources")) for it in (one, two)]
         if totals[0] != totals[1] or parts[0] != parts[1] or type(totals[0]) is not int or parts[0] >= totals[0]:
             return False

@@ -278,10 +278,12 @@ class _Reading:
         """How groups show their members, and whether users show their groups."""
         gone: set[str] = set()
         known: dict[str, set[str]] = {}
+        inside: set[str] = set()
         for one in self._all:
             if one.operation.kind == "delete" and _status(one) < 300:
                 gone.add(one.operation.resource_id or "")
-                known.pop(one.operation.resource_id or "", None)
+                if known.pop(one.operation.resource_id or "", None):
+                    inside = set().union(*known.values())
             for resource in _resources(one):
                 members = _member(resource, "members")
                 if isinstance(members, list) and members and all(isinstance(it, dict) for it in members):
@@ -290,10 +292,11 @@ class _Reading:
                         self._set(f"members show {', '.join(sorted(names))}", one, member_attributes=names)
                     values = {it["value"] for it in members if isinstance(it.get("value"), str)}
                     known[resource["id"]] = values
+                    inside = set().union(*known.values())
                     if values & gone and self._changes.get("forget_members", True):
                         self._set("groups keep members that were deleted", one, forget_members=False)
                         self._changes["dangling_members"] = "keep"
-                elif resource["id"] in {id_ for values in known.values() for id_ in values}:
+                elif resource["id"] in inside:
                     shown = _member(resource, "groups") is not None
                     if not one.operation.attributes and not one.operation.excluded_attributes:
                         self._set(f"users show their groups: {'yes' if shown else 'no'}", one, derive_groups=shown)

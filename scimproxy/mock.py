@@ -276,14 +276,17 @@ class Responder:
         found = self._best(fresh, slots, reading=reading) if fresh else None
         if found is not None or self._repeat == "sequence":
             return found
-        given = numbers[: group.next] if not slots else numbers[: group.next][-_LOOKED_AT:]
-        if not given:
+        count = min(group.next, _LOOKED_AT) if slots else group.next  # how many of those given may be given again
+        if not count:
             return None
+        first = group.next - count
         if self._repeat == "last":
-            return self._best(given[::-1], slots, reading=reading)
-        at = group.again % len(given)
+            again = numbers[first : group.next][::-1] if slots else numbers[group.next - 1 : group.next]
+            return self._best(again, slots, reading=reading)
+        at = first + group.again % count
         group.again += 1
-        return self._best(given[at:] + given[:at], slots, reading=reading)
+        again = [*numbers[at : group.next], *numbers[first:at]] if slots else numbers[at : at + 1]
+        return self._best(again, slots, reading=reading)
 
     def _best(self, numbers: Sequence[int], slots: tuple[Slot, ...], *, reading: bool) -> int | None:
         if not slots:

@@ -61,13 +61,11 @@ class Table:
         return [Bound(role, a, b) for (role, a), b in self._forth.items() if a != b]
 
     def grade(self, recorded: Slot, asked: Slot, *, reading: bool) -> int | None:
-        """Return how badly it fits that `asked` stands for `recorded` (0: well); None where it cannot.
+        """Return how badly it fits that `asked`, another word, stands for `recorded` (0: well); None where it cannot.
 
         `reading`: the word says what is looked for; then one that means something else in the recording cannot.
         """
         role, said = recorded.role, recorded.word
-        if said == asked.word:
-            return 0
         if role in MADE_BY_CLIENTS:
             other = (role, asked.raw) in self._said or (role, asked.raw) in self._back
             if reading and other:

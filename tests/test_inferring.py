@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from factories import exchange, request
+from factories import exchange, request, response
 
 from scimproxy.bodies import seen
 from scimproxy.exchange import Exchange, Headers
@@ -153,6 +153,52 @@ def test_errors() -> None:
     assert (found.text("json", problem=""), found.text("filter")) == ("no JSON", "bad filter")
     bare = inferred(get("/Users/1", {"detail": "gone"}, 404)).dialect
     assert bare.error_without == {"schemas", "status"}
+
+
+def test_methods_and_projections() -> None:
+    part = exchange("GET", f"{BASE}/Users?attributes=userName", answer=listed({"id": "1", "userName": "a"}))
+    found = inferred(
+        exchange("PUT", f"{BASE}/Schemas", status_code=500),
+        exchange("POST", f"{BASE}/Schemas", status_code=404),
+        exchange("GET", f"{BASE}/Users?attributes=userName", answer=listed()),
+        part,
+        part,
+    ).dialect
+    assert (found.method_status, found.projected_schemas) == (404, False)
+
+
+def test_what_tells_nothing() -> None:
+    """A media type with control characters, a list that pages strangely, errors without words for what was wrong."""
+    odd = get("/Users", listed(itemsPerPage=True))
+    assert odd.response is not None
+    odd = replace(odd, response=replace(odd.response, headers=Headers([("Content-Type", "a\x07")])))
+    found = inferred(
+        odd,
+        get("/Schemas", listed()),
+        get("/Users?count=5", listed(user("1"), itemsPerPage=5)),
+        get("/Users/1?attributes=groups", {"id": "1"}),
+        create([], error(409, "taken"), 409),
+        create({"userName": "x"}, error(409, "bad \x07 words"), 409),
+        get("/Groups", listed({"id": "g", "members": [{"value": "1"}]})),
+        get("/Users/1?attributes=userName", {"id": "1"}),
+        exchange("DELETE", f"{BASE}/Groups/g", status_code=204),
+        get("/Users/1", user("1")),
+    )
+    assert (found.dialect.content_type, found.dialect.page_size) == ("application/scim+json", 100)
+    assert found.dialect.derive_groups and found.dialect.items_per_page == "asked"
+    assert found.dialect.text("unique", attribute="a", value="b") == "taken"
+
+
+def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scimproxy.inferring._MOST_SEEDS", 1)
+    bare = replace(
+        get("/Users", b""), response=response(200, listed(user("1"), user("2")), headers={"Content-Type": ""})
+    )
+    found = inferred(bare, create({"userName": "a"}, error(409, "a is a name"), 409))
+    assert ([one.id for one in found.seeds], found.dialect.content_type) == (["1"], "application/scim+json")
+    assert found.dialect.text("unique", attribute="x", value="y") == "a is a name", (
+        "one letter is too little to go by"
+    )
 
 
 def test_config_and_schemas() -> None:

@@ -232,6 +232,12 @@ def test_who_asks_chooses_between_equals() -> None:
     assert statuses == [401, 200, 401, 200, 200, 401]
 
 
+def test_credentials_need_not_be_there() -> None:
+    asked = request("GET", f"{BASE}/Users", headers={"Authorization": "Bearer good"})
+    responder = Responder(recorded(exchange(request=asked)))
+    assert hit(responder, "GET", f"{BASE}/Users").bound == ()
+
+
 # --- again and again
 
 
@@ -385,6 +391,16 @@ def test_learned() -> None:
     assert responder.learn(replace(exchange("GET", f"{BASE}/Groups", answer={"totalResults": 3}), id=9))
     assert body_of(hit(responder, "GET", f"{BASE}/Groups")) == {"totalResults": 3}
     assert not responder.learn(replace(exchange(), response=None))
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scimproxy.mock._REMEMBERED", 2)
+    responder = Responder(
+        recorded(*(read(str(number), {"id": str(number)}) for number in range(5)), exchange("GET", "/x"))
+    )
+    assert ids(hit(responder, "GET", f"{BASE}/Users/{number}") for number in range(5)) == [1, 2, 3, 4, 5]
+    assert len(responder._remembered) <= 2 and len(responder._given) <= 2
+    assert (responder.all_below(BASE), responder.all_below("")) == (False, True)
 
 
 # --- hostile

@@ -176,9 +176,11 @@ def test_the_table() -> None:
     recorded, asked = Slot("name", "Ann12345", "Ann12345"), Slot("name", "Zoe98765", "Zoe98765")
     assert table.grade(recorded, asked, reading=True) == 0
     assert table.bind(recorded, asked) is not None and table.bind(recorded, asked) is None
-    assert table.generation == 1 and len(table.rows) == 3
+    assert (table.generation, len(table.rows)) == (1, 3)
     assert (table.translate("name", "ZOE98765"), table.client_word("name", "Ann12345")) == ("ANN12345", "Zoe98765")
     assert table.piece("ann12345") == "zoe98765"
+    table.bind(Slot("name", "two words1", "two words1"), Slot("name", "one", "one"))
+    assert table.piece("words1") is None, "nothing says which word is which"
     assert table.grade(recorded, Slot("name", "x", "x"), reading=False) == 2, "it stands for another already"
     assert table.grade(Slot("name", "b", "b"), Slot("name", "known", "known"), reading=True) is None
     assert table.bind(Slot("name", "same", "same"), Slot("name", "same", "same")) is None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import h2.errors
 import pytest
@@ -13,7 +15,8 @@ from forward_rig import Stage, stage_of
 from h2_peers import Message, Peer, respond
 
 from scimproxy.errors import StoreError
-from scimproxy.exchange import Exchange, Headers
+from scimproxy.exchange import Content, Exchange, Headers, Request, Response
+from scimproxy.proxy.intervention import Intervention
 
 BIG = bytes(range(256)) * 12 * 1024  # 3 MiB
 
@@ -616,3 +619,50 @@ async def test_stopping_at_once_records_what_is_cut(stage: Stage) -> None:
     assert exchange.state == "aborted"
     assert exchange.failure is not None
     assert exchange.failure.side == "proxy"
+
+
+class Decider:
+    """An intervener that does one thing after the other."""
+
+    def __init__(self, *plans: Intervention | None) -> None:
+        self.plans = list(plans)
+
+    def intervene(self, request: Request) -> Intervention | None:
+        assert request.http_version == "2"
+        return self.plans.pop(0)
+
+
+async def test_interventions(stage: Stage) -> None:
+    def shorter(came: Response) -> Response:
+        return replace(came, content=Content.of(came.content.data[:1]))
+
+    plans = Decider(
+        Intervention(response=Response(503, content=Content.of(b"busy")), delay_s=0.01),
+        Intervention(alter=shorter),
+        Intervention(deliveries=2, note="twice"),
+        None,
+    )
+    server = await stage.h2_server(respond)
+    await stage.forward(intervener=plans)
+    client = await stage.h2_client(server.port)
+    answers = [await client.get() for _ in range(4)]
+    assert [(one.status, bytes(one.body)) for one in answers] == [
+        ("503", b"busy"), ("200", b"o"), ("200", b"ok"), ("200", b"ok"),
+    ]  # fmt: skip
+    exchanges = await recorded(stage, 5)
+    assert [one.note for one in exchanges] == [None, None, "twice: the second delivery", "twice", None]
+    assert sum(len(peer.streams) for peer in server.peers) == 4
+
+
+@pytest.mark.parametrize("cut", ["before", "after"])
+async def test_a_reset_is_one_of_the_stream(stage: Stage, cut: Literal["before", "after"]) -> None:
+    server = await stage.h2_server(respond)
+    await stage.forward(intervener=Decider(Intervention(cut=cut), None))
+    client = await stage.h2_client(server.port)
+    lost = await client.get()
+    assert (lost.status, lost.reset) == (None, int(h2.errors.ErrorCodes.INTERNAL_ERROR))
+    assert (await client.get()).status == "200"
+    first, second = await recorded(stage, 2)
+    assert first.failure is not None
+    assert (first.failure.side, first.response is None) == ("proxy", cut == "before")
+    assert second.failure is None

@@ -155,14 +155,15 @@ class DirectedStream(Stream):
             yield from super()._release(body, trailers)
 
     def _reset(self, came: Response | None) -> Commands:
-        """Reset the client's connection."""
+        """Reset the client's connection, or its stream."""
         passage = self.passage
         passage.failure = directing.cut_short(self._plan, came)
         passage.ended = "reset by scimproxy"
         if came is not None and passage.given is not None:
             passage.given = replace(passage.given, content=passage.response_tap.content())
         yield from self._record()
-        self.desk.harden()
+        if not self._h2:  # there the stream alone is reset, and the connection goes on
+            self.desk.harden()
         yield from self._cut()
 
     # -- the second delivery --------------------------------------------------------------------------------------
