@@ -68,6 +68,8 @@ class Pages:
             "nav": "",
         }
         self._environment: Environment = made
+        for name in ("live.html", "part.html"):
+            made.get_template(name)  # compiled now, so that the first page is as fast as the next
 
     def routes(self) -> list[Route]:
         """Return the routes of pages, parts of pages and static files."""
