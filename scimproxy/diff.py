@@ -312,7 +312,7 @@ class _Walk:
             yield self._made("order", names, pointer, a, b)
 
     def _is_page(self, others: list[tuple[Any, Any]]) -> bool:
-        """Whether both answers are the same part of lists of as many resources, which the runs know from elsewhere."""
+        """Whether both answers are the same part of lists of as many resources, which the runs know besides."""
         one, two = self._a.response.value, self._b.response.value
         totals = [member(it, "totalResults") for it in (one, two)]
         if member(one, "startIndex") != member(two, "startIndex"):

@@ -222,7 +222,15 @@ TABLE: dict[str, Row] = {
     "scimproxy.proxy": Row(),
     "scimproxy.proxy.intervention": Row(ours=("exchange",), pure=True),
     "scimproxy.proxy.directing": Row(
-        ours=("exchange", "proxy.answers", "proxy.engine", "proxy.forwarding", "proxy.intervention", "proxy.passage"),
+        ours=(
+            "exchange",
+            "passed",
+            "proxy.answers",
+            "proxy.engine",
+            "proxy.forwarding",
+            "proxy.intervention",
+            "proxy.passage",
+        ),
         pure=True,
     ),
     "scimproxy.proxy.engine": Row(ours=("exchange", "errors", "passed", "proxy.intervention")),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from inspectors import fill
 from listeners import free_port
-from recording import Up, run
+from recording import Up, command, environment, run
 
 from scimproxy.store import Reader
 
@@ -138,3 +141,28 @@ def test_ui_needs_a_database(tmp_path: Path) -> None:
     done = run("ui", "--db", str(tmp_path / "none.db"))
     assert done.returncode == 3
     assert "there is no database" in done.stderr
+
+
+def test_ui_shows_a_database_until_it_is_stopped(tmp_path: Path) -> None:
+    fill(tmp_path / "a.db")
+    process = subprocess.Popen(
+        command("ui", "--db", str(tmp_path / "a.db"), "--run", "last"),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    try:
+        assert process.stderr is not None
+        said = re.search(r"http://127\.0\.0\.1:(\d+)/\?run=2#token=(\S+)", process.stderr.readline())
+        assert said is not None
+        status, text = ask(int(said[1]), "/api/v1", Authorization=f"Bearer {said[2]}")
+        assert status == 200
+        assert json.loads(text)["read_only"]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, out) == (0, "")
+        assert "Traceback" not in err
+    finally:
+        process.kill()
+        process.communicate()

@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass, replace
 
 from scimproxy.exchange import Content, Exchange, Failure, Headers, Phase, Request, Response, Rewrite, State
+from scimproxy.passed import Passed
 from scimproxy.proxy import answers
 from scimproxy.proxy.engine import ANYWHERE, EngineOptions
 from scimproxy.proxy.forwarding import end_to_end
@@ -52,6 +53,10 @@ class Directed(Passage):
             tags=why.tags,
             ended=AGAIN if self.again and state != "pending" else made.ended,
         )
+
+    def passed(self, *, at: float, now_m: float) -> Passed | None:
+        """Return the same, flat; None where an intervention is to be told of."""
+        return Passage.passed(self, at=at, now_m=now_m) if self.intervention is None else None
 
 
 def directed(passage: Passage) -> Directed:

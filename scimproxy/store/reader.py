@@ -105,7 +105,7 @@ class Reader:
         self._loader = Loader(conn)
         self._data_version: int | None = None
         self._lock = threading.RLock()
-        self._ended = False
+        self.ended = False
 
     @classmethod
     def open(cls, path: Path | str) -> Reader:
@@ -137,7 +137,7 @@ class Reader:
 
     def interrupt(self) -> None:
         """End what another thread reads at this moment or would read after it: StoreError is raised there."""
-        self._ended = True
+        self.ended = True
         with contextlib.suppress(sqlite3.ProgrammingError):  # it is closed already
             self._conn.interrupt()
 
@@ -341,7 +341,7 @@ class Reader:
     def _reading(self) -> Iterator[None]:
         """Read: one thread at a time, SQLite's errors translated, nothing kept from before foreign writes."""
         with self._lock, translated(self.path):
-            if self._ended:
+            if self.ended:
                 raise StoreError("reading was ended")
             (version,) = self._conn.execute("PRAGMA data_version").fetchone()
             if version != self._data_version:

@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from scimproxy.errors import StoreError
-from scimproxy.store import Reader
-from scimproxy.web.readers import Readers
+from scimproxy.web.readers import Eye, Readers
 
 __all__ = ["Feed"]
 
@@ -57,17 +56,14 @@ class Feed:
         return len(self._watchers)
 
     async def _look(self) -> None:
-        reader: Reader | None = None
+        eye = Eye(self._readers.path)
         seen: int | None = None
         try:
             while True:
                 try:
-                    if reader is None:
-                        reader = await asyncio.to_thread(Reader.open, self._readers.path)
-                    version = await asyncio.to_thread(reader.data_version)
+                    version = await asyncio.to_thread(eye.look)
                 except StoreError as exc:
                     _log.info("the database cannot be looked at: %s", exc)
-                    reader = None
                     await asyncio.sleep(_AFTER_TROUBLE_S)
                     continue
                 if version != seen:
@@ -75,5 +71,4 @@ class Feed:
                     self.wake()
                 await asyncio.sleep(_EVERY_S)
         finally:
-            if reader is not None:
-                reader.close()
+            eye.close()

@@ -40,6 +40,8 @@ __all__ = ["Pages"]
 _HERE = Path(__file__).parent
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _RUNS = 50
+_COUNTED = 100_000
+"""Of runs with more exchanges no outcomes are counted: it would read them all."""
 _HISTORY = 30
 
 
@@ -66,6 +68,8 @@ class Pages:
             "nav": "",
         }
         self._environment: Environment = made
+        for name in ("live.html", "part.html"):
+            made.get_template(name)  # compiled now, so that the first page is as fast as the next
 
     def routes(self) -> list[Route]:
         """Return the routes of pages, parts of pages and static files."""
@@ -185,7 +189,7 @@ class Pages:
             suite = reader.suite(number_of)
             return {
                 "run": _run(run),
-                "outcomes": reader.outcomes(number_of),
+                "outcomes": reader.outcomes(number_of) if (run.exchange_count or 0) <= _COUNTED else [],
                 "suite": None if suite is None else _suite(suite),
                 "history": [] if suite is None else _history(reader, run),
                 "tunnel": reader.tunnel_events(number_of),

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from factories import exchange, run
 from inspectors import ID, SCRIPT, TOKEN, USER, fill
+from listeners import http, listener
 
 from scimproxy.store import Store
 from scimproxy.web.server import Inspector, InspectorOptions
@@ -62,6 +63,7 @@ class Served:
 
     def close(self) -> None:
         self.stop()
+        self._do(self.loop.shutdown_default_executor())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
         self.loop.close()
@@ -246,6 +248,26 @@ def test_a_page_recovers_when_the_server_comes_again_and_misses_nothing(browser:
         page.get_by_label("URL or token").fill(f"{served.url}/#token=another-token-altogether")
         page.get_by_role("button", name="Go on").click()
         api.expect(page.locator("#state")).to_have_text("live")
+
+
+def test_an_edited_request_is_sent_again_and_compared(browser: Any, served: Served) -> None:
+    asked: list[str] = []
+
+    def reply(target: str) -> bytes:
+        asked.append(target)
+        return http(404)
+
+    with listener(reply) as port, opened(browser, served, "/exchanges/2") as page:
+        page.get_by_role("button", name="Replay…").click()
+        page.get_by_label("To", exact=True).fill(f"http://127.0.0.1:{port}/scim/v2")
+        text = page.get_by_role("textbox", name="Request")
+        text.fill(text.input_value().replace(f"/Users/{ID}", "/Users/edited"))
+        page.get_by_role("button", name="Send").click()
+        api.expect(page.locator("#replayed")).to_contain_text("breaking")
+        assert asked == ["/scim/v2/Users/edited"]
+        api.expect(page.locator("#x8")).to_contain_text("Read User edited")
+        page.get_by_role("link", name="Compare").click()
+        api.expect(page.locator(".verdict")).to_contain_text("breaking")
 
 
 def test_runs_are_compared_and_one_is_deleted(browser: Any, served: Served) -> None:
