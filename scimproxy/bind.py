@@ -4,7 +4,7 @@ One rule: a value is bound only where its role says what it is, and within that 
 so that the id `1` never touches a count of 1, and a user's 1 is not a group's. The first binding of a value stands;
 what contradicts it is a difference. Whole values bind anywhere in their role; of names also the words of four letters
 and more, in any text, as they were and in capitals or small letters (suites look for names in capitals).
-Pure. Flow: paired exchanges -> diff.py asks `Bindings` of every value, in order -> the table, which can be kept.
+Pure. Flow: paired exchanges -> diff/differences.py asks `Bindings` of every value, in order -> the table, kept.
 """
 
 from __future__ import annotations

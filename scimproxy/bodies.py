@@ -2,7 +2,7 @@
 
 One rule: never raises and bounded, whatever came: a body that is too long or too deep is refused with a word and
 compared by its hash. Strict JSON only (RFC 8259): NaN, or text after the value, make a body that is no JSON.
-Pure; bind.py, match.py and diff.py read exchanges through it, so that each is parsed once.
+Pure; bind.py, diff/match.py and diff/differences.py read exchanges through it, so that each is parsed once.
 """
 
 from __future__ import annotations

@@ -22,14 +22,14 @@ from scimproxy import __version__
 from scimproxy.bind import Bindings
 from scimproxy.bodies import Seen, seen
 from scimproxy.client import Client
+from scimproxy.diff.runs import RunDiff, compare_runs
 from scimproxy.errors import UsageError
 from scimproxy.exchange import Exchange, Headers, Request, Run
 from scimproxy.proxy.engine import Target
 from scimproxy.query import Query
 from scimproxy.redact import redact
-from scimproxy.replay import AUTH, Edits, Replayer
-from scimproxy.replay_order import dependencies
-from scimproxy.run_diff import RunDiff, compare_runs
+from scimproxy.replay.order import dependencies
+from scimproxy.replay.replayer import AUTH, Edits, Replayer
 from scimproxy.run_reading import light, read_run
 from scimproxy.stopping import Stop
 from scimproxy.store import Reader, Store

@@ -17,8 +17,8 @@ from aiohttp import web
 
 from scimproxy.errors import ScimproxyError
 from scimproxy.pages import file_policy
-from scimproxy.report_material import read_material
-from scimproxy.report_page import html
+from scimproxy.report.material import read_material
+from scimproxy.report.page import html
 from scimproxy.store import Reader
 from scimproxy.store.shares import Share, find_share
 

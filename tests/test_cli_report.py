@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 from test_report_html import Page
 
-from scimproxy import report_page
 from scimproxy.cli import cli
 from scimproxy.exchange import Failure
 from scimproxy.har import from_har
 from scimproxy.pages import file_policy, script, style
+from scimproxy.report.suites import page as report_page
 from scimproxy.store import Store
 from scimproxy.store.suites import SuiteRows
 from scimproxy.suite.results import SuiteResult

@@ -7,10 +7,10 @@ import factories
 import pytest
 from test_diff_report import FOUND, NAMES, SLOW
 
-from scimproxy import diff_html
 from scimproxy.bodies import Seen, seen
-from scimproxy.diff_html import html
-from scimproxy.run_diff import compare_pair, compare_runs
+from scimproxy.diff.differences import html as diff_html
+from scimproxy.diff.html import html
+from scimproxy.diff.runs import compare_pair, compare_runs
 
 
 class Tags(HTMLParser):

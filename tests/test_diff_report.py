@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from scimproxy.bind import Bindings
 from scimproxy.bodies import NOTHING, Body, Seen, seen
-from scimproxy.diff import parameters
-from scimproxy.diff_report import Group, as_json, groups, markdown, operations, sentence, shown, timing_line, title
+from scimproxy.diff.differences import parameters
+from scimproxy.diff.rank import Slower
+from scimproxy.diff.report import Group, as_json, groups, markdown, operations, sentence, shown, timing_line, title
+from scimproxy.diff.runs import RunDiff, TimingChange, compare_pair, compare_runs
 from scimproxy.exchange import Failure, Headers
-from scimproxy.rank import Slower
-from scimproxy.run_diff import RunDiff, TimingChange, compare_pair, compare_runs
 
 HOSTILE = "`x` | <b>\u202e\x1b[2J"
 A = seen(

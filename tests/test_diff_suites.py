@@ -22,7 +22,7 @@ from scimproxy.cli import cli
 from scimproxy.client import Client
 from scimproxy.defects import DEFECTS
 from scimproxy.demo import serve
-from scimproxy.run_diff import RunDiff, compare_runs
+from scimproxy.diff.runs import RunDiff, compare_runs
 from scimproxy.run_reading import read_run
 from scimproxy.store import Reader
 from scimproxy.suite.library import bundled

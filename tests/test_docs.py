@@ -13,7 +13,7 @@ import pytest
 from scimproxy.cli import COMMANDS, cli
 from scimproxy.cli.topics import TOPICS
 from scimproxy.clients import CLIENTS
-from scimproxy.export import FORMATS
+from scimproxy.exports.formats import FORMATS
 from scimproxy.query import TERMS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from scimproxy.errors import UsageError
 from scimproxy.exchange import Content, Exchange, Headers, Request, fingerprint
-from scimproxy.export import FORMATS, curl, export, pieces, raw_request, raw_response
+from scimproxy.exports.formats import FORMATS, curl, export, pieces, raw_request, raw_response
 from scimproxy.har import from_har
 
 CURL = shutil.which("curl")

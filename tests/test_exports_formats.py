@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scimproxy.exchange import Content, Exchange, Headers, fingerprint
-from scimproxy.export import FORMATS, export
+from scimproxy.exports.formats import FORMATS, export
 from scimproxy.exports.python_code import comment, expression, function_name
 from scimproxy.exports.templating import Ref
 from scimproxy.suite.model import RequestStep
@@ -243,7 +243,7 @@ def test_every_format_has_a_name_and_words() -> None:
 
 
 def test_the_formats_need_no_mitmproxy() -> None:
-    code = "import sys, scimproxy.export, scimproxy.imports; print('mitmproxy' in sys.modules)"
+    code = "import sys, scimproxy.exports.formats, scimproxy.imports.formats; print('mitmproxy' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
     )

@@ -24,10 +24,10 @@ from scimproxy.bodies import seen
 from scimproxy.client import Client
 from scimproxy.demo import serve
 from scimproxy.exchange import Content, Exchange, Headers, Request
-from scimproxy.inferring import infer
-from scimproxy.mock import Responder
-from scimproxy.mock_stateful import Source, Stateful
-from scimproxy.mocking import Mock
+from scimproxy.mock.inferring import infer
+from scimproxy.mock.intervening import Mock
+from scimproxy.mock.recorded import Responder
+from scimproxy.mock.stateful import Source, Stateful
 from scimproxy.proxy.engine import ANYWHERE, EngineOptions
 from scimproxy.redact import redact
 from scimproxy.scim.schemas import GROUP, USER

@@ -12,10 +12,10 @@ from factories import exchange, request, response
 from scimproxy.bodies import seen
 from scimproxy.errors import UsageError
 from scimproxy.exchange import Content, Headers
-from scimproxy.mock_answers import Reached, given_again
-from scimproxy.mock_matching import MATCHERS, parse_matching
-from scimproxy.mock_table import Table
-from scimproxy.mock_words import Form, Layout, Slot, body_form, path_form, query_form, random_words
+from scimproxy.mock.answers import Reached, given_again
+from scimproxy.mock.matching import MATCHERS, parse_matching
+from scimproxy.mock.table import Table
+from scimproxy.mock.words import Form, Layout, Slot, body_form, path_form, query_form, random_words
 
 BASE = "/scim/v2"
 

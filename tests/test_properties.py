@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scimproxy.exchange import Exchange
-from scimproxy.export import FORMATS, export
+from scimproxy.exports.formats import FORMATS, export
 from scimproxy.har import from_har, to_har
 from scimproxy.redact import redact
 from scimproxy.scim.message import operation_of

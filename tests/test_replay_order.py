@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scimproxy.bodies import Seen, seen
-from scimproxy.replay_order import dependencies
+from scimproxy.replay.order import dependencies
 
 
 def sent(method: str, target: str, body: object = b"", **more: Any) -> Seen:

@@ -18,7 +18,7 @@ from aiohttp import web
 from scimproxy.errors import UsageError
 from scimproxy.exchange import Content, Exchange, Timings
 from scimproxy.query import parse_query
-from scimproxy.replay import AUTH, Edits
+from scimproxy.replay.replayer import AUTH, Edits
 from scimproxy.replay_run import ReplayOptions, ReplayResult, Sent, Started, prepare, replay
 from scimproxy.stopping import Stop
 from scimproxy.store import Reader, Store

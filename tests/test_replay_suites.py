@@ -20,11 +20,11 @@ from test_diff_suites import lines, load
 from scimproxy.cli import cli
 from scimproxy.client import Client
 from scimproxy.demo import serve
+from scimproxy.diff.runs import compare_runs
 from scimproxy.exchange import Content, Headers, Request
 from scimproxy.query import parse_query
 from scimproxy.redact import redact
 from scimproxy.replay_run import ReplayOptions, ReplayResult, replay
-from scimproxy.run_diff import compare_runs
 from scimproxy.stopping import Stop
 from scimproxy.store import Store
 from scimproxy.suite.library import bundled

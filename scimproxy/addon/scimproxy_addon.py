@@ -22,7 +22,7 @@ try:
     from scimproxy import __version__
     from scimproxy.errors import ScimproxyError
     from scimproxy.exchange import Run
-    from scimproxy.flows import exchange_of
+    from scimproxy.imports.flows import exchange_of
     from scimproxy.redact import redact
     from scimproxy.store import Store
 except ImportError as exc:

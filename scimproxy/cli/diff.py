@@ -1,6 +1,6 @@
 """`scimproxy diff`: what differs between two runs, or two exchanges, and whether it breaks clients.
 
-One rule: it reads and compares; the verdicts are run_diff.py's. Exit code 1 says that something is breaking.
+One rule: it reads and compares; the verdicts are diff/runs.py's. Exit code 1 says that something is breaking.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from scimproxy.errors import FormatError, ScimproxyError, UsageError
 if TYPE_CHECKING:
     from scimproxy.bind import Bindings
     from scimproxy.bodies import Seen
+    from scimproxy.diff.masks import Masks
+    from scimproxy.diff.runs import RunDiff
     from scimproxy.exchange import Run
-    from scimproxy.masks import Masks
-    from scimproxy.run_diff import RunDiff
     from scimproxy.store import Reader
 
 __all__ = ["diff_command", "given_bindings", "print_diff", "write_diff"]
@@ -84,7 +84,7 @@ def diff_command(
       scimproxy diff old.db:12 new.db:last --html diff.html
       scimproxy diff -x 201 245 --json
     """
-    from scimproxy.run_diff import compare_pair, compare_runs
+    from scimproxy.diff.runs import compare_pair, compare_runs
 
     if exchanges and noise:
         raise UsageError("--noise takes runs, and -x compares exchanges", hint="leave one of them out")
@@ -175,7 +175,7 @@ def print_diff(found: RunDiff, names: tuple[str, str], *, as_json: bool, noise: 
     """Print a comparison: a table, or JSON."""
     from scimproxy.cli.diff_lines import diff_lines
     from scimproxy.cli.terminal import echo_json
-    from scimproxy.diff_report import as_json as document
+    from scimproxy.diff.report import as_json as document
 
     if as_json:
         echo_json(document(found, names))
@@ -200,8 +200,8 @@ def write_diff(
     Raises:
         ScimproxyError: one cannot be written.
     """
-    from scimproxy.diff_html import html as page
-    from scimproxy.diff_report import markdown as text
+    from scimproxy.diff.html import html as page
+    from scimproxy.diff.report import markdown as text
 
     makers: list[tuple[Path | None, Callable[[], str]]] = [
         (kept, found.bindings.to_json),
@@ -239,7 +239,7 @@ def given_bindings(path: Path | None) -> Bindings | None:
 
 
 def _masks(texts: tuple[str, ...], files: tuple[Path, ...]) -> Masks | None:
-    from scimproxy.masks import Masks
+    from scimproxy.diff.masks import Masks
 
     lines = list(texts)
     for path in files:

@@ -13,8 +13,8 @@ import click
 from scimproxy.cli.terminal import fit, safe, terminal_width, width_of
 
 if TYPE_CHECKING:
-    from scimproxy.diff import Difference
-    from scimproxy.run_diff import PairDiff, RunDiff
+    from scimproxy.diff.differences import Difference
+    from scimproxy.diff.runs import PairDiff, RunDiff
 
 __all__ = ["WIDE", "diff_lines"]
 
@@ -28,7 +28,7 @@ _MOST_KINDS = 12
 
 def diff_lines(found: RunDiff, names: tuple[str, str], *, noise: bool) -> Iterator[str]:
     """Give the lines; noise is counted in any case, and told when asked for."""
-    from scimproxy.diff_report import sentence, timing_line
+    from scimproxy.diff.report import sentence, timing_line
 
     width = terminal_width()
     yield f"A: {safe(names[0])}"
@@ -55,7 +55,7 @@ def diff_lines(found: RunDiff, names: tuple[str, str], *, noise: bool) -> Iterat
 
 def _in_short(found: RunDiff, width: int, *, noise: bool) -> Iterator[str]:
     """Say at the end, where it is still seen, what many pairs have in common."""
-    from scimproxy.diff_report import FEW, groups
+    from scimproxy.diff.report import FEW, groups
 
     kinds = [one for one in groups(found.pairs) if noise or one.verdict != "noise"]
     if len(found.pairs) < FEW or not kinds:
@@ -72,7 +72,7 @@ def _in_short(found: RunDiff, width: int, *, noise: bool) -> Iterator[str]:
 
 
 def _heading(pair: PairDiff, width: int) -> str:
-    from scimproxy.diff_report import title
+    from scimproxy.diff.report import title
 
     numbers = [None if it is None else it.exchange.id for it in (pair.a, pair.b)]
     said = " / ".join("-" if one is None else str(one) for one in numbers)
@@ -104,7 +104,7 @@ def _side_by_side(one: Difference, width: int) -> Iterator[str]:
 
 
 def _sides(one: Difference) -> tuple[list[str], list[str]]:
-    from scimproxy.diff_report import sides
+    from scimproxy.diff.report import sides
 
     a, b = (_value(value) if there else [] for there, value in sides(one))
     return a, b

@@ -58,7 +58,7 @@ def export_command(run: str, *, db: Path, form: str, output: Path | None, text: 
     from difflib import get_close_matches
 
     from scimproxy.cli.terminal import plural
-    from scimproxy.export import FORMATS, pieces
+    from scimproxy.exports.formats import FORMATS, pieces
     from scimproxy.query import parse_query
 
     if form not in FORMATS:
@@ -199,7 +199,7 @@ def import_file(
 def _import(
     data: bytes, source: str, db: Path, *, form: str | None, name: str | None, keep_secrets: bool, max_size: int
 ) -> Run:
-    from scimproxy.imports import read
+    from scimproxy.imports.formats import read
     from scimproxy.store import Store
 
     try:
@@ -220,7 +220,7 @@ def _captured(url: str, limit: int) -> bytes:
     """Return what ngrok's agent on this machine has kept."""
     import asyncio
 
-    from scimproxy.ngrok_agent_api import captured
+    from scimproxy.imports.ngrok_agent_api import captured
 
     return asyncio.run(captured(url, limit=limit))
 

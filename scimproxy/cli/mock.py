@@ -22,10 +22,10 @@ from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
     from scimproxy.exchange import Exchange, Run
-    from scimproxy.inferring import Inferred
-    from scimproxy.mock import Responder
-    from scimproxy.mock_matching import Matching
-    from scimproxy.mock_stateful import Stateful
+    from scimproxy.mock.inferring import Inferred
+    from scimproxy.mock.matching import Matching
+    from scimproxy.mock.recorded import Responder
+    from scimproxy.mock.stateful import Stateful
     from scimproxy.store import Row
 
 __all__ = ["mock_command"]
@@ -137,8 +137,8 @@ def mock_command(run: str, *, db: Path, as_json: bool, **given: Any) -> None:  #
     """
     from scimproxy.app import RecordOptions, refuse_loop
     from scimproxy.cli.record import run_recording
-    from scimproxy.mock_matching import parse_matching
-    from scimproxy.mocking import Mock
+    from scimproxy.mock.intervening import Mock
+    from scimproxy.mock.matching import parse_matching
     from scimproxy.proxy.engine import ANYWHERE, Address, EngineOptions, Target
 
     _check(given)
@@ -243,7 +243,7 @@ def _counting(total: int) -> Iterator[Callable[[Iterable[Exchange]], Iterator[Ex
 
 
 def _responder(exchanges: list[Exchange], matching: Matching, given: dict[str, Any]) -> Responder:
-    from scimproxy.mock import Responder
+    from scimproxy.mock.recorded import Responder
 
     with _counting(len(exchanges)) as count:
         return Responder(count(exchanges), matching, given["repeat"])
@@ -254,9 +254,9 @@ def _stateful(exchanges: list[Exchange], responder: Responder, given: dict[str, 
     import time
 
     from scimproxy.bodies import seen
-    from scimproxy.inferring import infer
-    from scimproxy.mock import unusable
-    from scimproxy.mock_stateful import Source, Stateful
+    from scimproxy.mock.inferring import infer
+    from scimproxy.mock.recorded import unusable
+    from scimproxy.mock.stateful import Source, Stateful
 
     inferred = infer([seen(one) for one in exchanges if unusable(one) is None])
     made = Stateful(

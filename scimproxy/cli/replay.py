@@ -198,7 +198,7 @@ def _options(which: str, db: Path, given: Mapping[str, Any]) -> ReplayOptions:
     from scimproxy.cli.options import open_reader, resolve_run
     from scimproxy.cli.reading import read_token
     from scimproxy.query import parse_query
-    from scimproxy.replay import Edits
+    from scimproxy.replay.replayer import Edits
     from scimproxy.replay_run import ReplayOptions
 
     if given["edit"] and not given["exchange"]:
@@ -261,7 +261,7 @@ def _headers(
 
 
 def _values(texts: tuple[str, ...]) -> tuple[tuple[tuple[str, ...], Any], ...]:
-    from scimproxy.json_text import pointer_of
+    from scimproxy.replay.json_text import pointer_of
 
     found = []
     for text in texts:
@@ -285,8 +285,8 @@ def _edited(options: ReplayOptions) -> ReplayOptions:
     from dataclasses import replace
 
     from scimproxy.cli.printer import notice
+    from scimproxy.replay.request_text import from_text, to_text
     from scimproxy.replay_run import prepare
-    from scimproxy.request_text import from_text, to_text
 
     original: Request = prepare(options).request()
     text = to_text(original)
@@ -383,7 +383,7 @@ def _bar() -> Iterator[Any]:
 
 def _print_json(result: ReplayResult, names: tuple[str, str]) -> None:
     from scimproxy.cli.terminal import echo_json
-    from scimproxy.diff_report import as_json
+    from scimproxy.diff.report import as_json
 
     echo_json(
         {

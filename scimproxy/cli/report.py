@@ -1,6 +1,6 @@
 """`scimproxy report`: a run as one file for others, with pseudonyms for personal values.
 
-One rule: it reads and writes files; what is shown, and what is taken out, is report_page.py's and personal.py's.
+One rule: it reads and writes files; what is shown is report/page.py's, what is taken out report/personal.py's.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from scimproxy.cli.options import db_option, open_reader, resolve_run
 from scimproxy.errors import ScimproxyError, UsageError
 
 if TYPE_CHECKING:
-    from scimproxy.personal import Personal
-    from scimproxy.report_page import Material
+    from scimproxy.report.page import Material
+    from scimproxy.report.personal import Personal
     from scimproxy.suite.results import SuiteResult
 
 __all__ = ["report_command"]
@@ -53,7 +53,7 @@ def report_command(
       scimproxy report 12 --against 9 --bundle run.zip
     """
     from scimproxy.query import parse_query
-    from scimproxy.report_material import read_material
+    from scimproxy.report.material import read_material
 
     if form != "html" and (bundle is not None or against is not None):
         raise UsageError("--bundle and --against are for --format html", hint="leave --format out")
@@ -80,10 +80,10 @@ def _ending(form: str) -> str:
 
 def _made(material: Material, form: str) -> str:
     if form == "html":
-        from scimproxy.report_page import html
+        from scimproxy.report.page import html
 
         return html(material)
-    from scimproxy import report
+    from scimproxy.report import suites as report
 
     result: SuiteResult | None = material.result
     if result is None:
@@ -114,8 +114,8 @@ def _size(count: int) -> str:
 
 
 def _bundle(path: Path, material: Material, made: str, personal: Personal | None) -> None:
-    from scimproxy.bundle import readme, suite_text, write
     from scimproxy.har import har_text
+    from scimproxy.report.bundle import readme, suite_text, write
 
     files: dict[str, Iterable[str]] = {
         "report.html": [made],

@@ -36,7 +36,7 @@ def write_reports(result: SuiteResult, db: Path, given: Mapping[str, Any]) -> No
     Raises:
         ScimproxyError: a file cannot be written.
     """
-    from scimproxy import report
+    from scimproxy.report import suites as report
 
     makers: dict[str, Callable[[], str]] = {
         "junit": lambda: report.junit(result),
@@ -55,7 +55,7 @@ def write_reports(result: SuiteResult, db: Path, given: Mapping[str, Any]) -> No
 
 
 def _html(result: SuiteResult, db: Path) -> str:
-    from scimproxy.report_html import html
+    from scimproxy.report.suites_html import html
     from scimproxy.store import Reader
 
     with Reader.open(db) as reader:

@@ -66,7 +66,7 @@ def results_command(run: str | None, *, db: Path, failed: bool, as_json: bool, *
     from scimproxy.cli.reports import check_places, write_reports
     from scimproxy.cli.suite_lines import print_step, print_summary
     from scimproxy.cli.terminal import echo_json, moment, safe
-    from scimproxy.report import runscope_json
+    from scimproxy.report.suites import runscope_json
 
     check_places(given)
     with open_reader(db) as reader:

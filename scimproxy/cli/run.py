@@ -87,7 +87,7 @@ def run_command(suite: str, *, db: Path, as_json: bool, **given: Any) -> None:  
     write_reports(result, db, given)
     if as_json:
         from scimproxy.cli.terminal import echo_json
-        from scimproxy.report import runscope_json
+        from scimproxy.report.suites import runscope_json
 
         echo_json(runscope_json(result))
     click.get_current_context().exit(_exit_code(result))

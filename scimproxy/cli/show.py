@@ -56,7 +56,7 @@ def show_command(exchange: int, *, db: Path, raw: bool, whole: bool, as_json: bo
 
 
 def _print_raw(exchange: Exchange) -> None:
-    from scimproxy.export import raw_request, raw_response
+    from scimproxy.exports.formats import raw_request, raw_response
 
     if sys.stdout.isatty():
         raise UsageError(

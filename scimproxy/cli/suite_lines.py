@@ -59,7 +59,7 @@ class Teller:
 
 def print_step(step: StepResult, *, err: bool = False) -> None:
     """Print a step: one line, and under it what did not pass; pauses that passed are not worth a line."""
-    from scimproxy.report import problems
+    from scimproxy.report.suites import problems
 
     if step.step_type == "pause" and step.result in {"pass", "skipped"}:
         return
@@ -98,7 +98,7 @@ def _print_why(told: Why, *, err: bool) -> None:
 
 def print_summary(result: SuiteResult, db: Path, *, err: bool = False) -> None:
     """Print how a run came out, and how to see more."""
-    from scimproxy.report import counts
+    from scimproxy.report.suites import counts
 
     found = counts(result.steps)
     assertions = [it for step in result.executed for it in step.assertions]

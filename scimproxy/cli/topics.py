@@ -52,8 +52,8 @@ def _clients() -> str:
 
 
 def _formats() -> str:
-    from scimproxy.export import FORMATS
-    from scimproxy.imports import IMPORTS
+    from scimproxy.exports.formats import FORMATS
+    from scimproxy.imports.formats import IMPORTS
 
     lines = ["What `scimproxy export --format` writes.", ""]
     lines += [click.wrap_text(form.what, 80, f"  {name:<11}", " " * 13) for name, form in FORMATS.items()]

@@ -1,7 +1,7 @@
 """Names for the secrets of one exported file: the store knows fingerprints, a person who runs the file the values.
 
 One rule: the same fingerprint has the same name, the first credentials are SCIM_AUTH, and no value is ever written.
-Pure; export.py (curl) and variables.py ask it.
+Pure; formats.py (curl) and variables.py ask it.
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ from aiohttp import web
 from scimproxy import __version__
 from scimproxy.errors import SyntaxProblem, UsageError
 from scimproxy.exchange import Exchange, Run
-from scimproxy.export import FORMATS, curl
-from scimproxy.export import pieces as export_pieces
+from scimproxy.exports.formats import FORMATS, curl
+from scimproxy.exports.formats import pieces as export_pieces
 from scimproxy.overview import exchange_json, run_json
 from scimproxy.query import parse_query
 from scimproxy.redact import redact
-from scimproxy.report import runscope_json
+from scimproxy.report.suites import runscope_json
 from scimproxy.store import Reader, Row
 from scimproxy.web.asking import MOST_PAGE, NotThere, answer, body, filter_of, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs

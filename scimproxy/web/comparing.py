@@ -1,15 +1,15 @@
-"""Two runs or two exchanges out of the store, compared (run_diff.py), as JSON.
+"""Two runs or two exchanges out of the store, compared (diff/runs.py), as JSON.
 
-One rule: it reads; verdicts are run_diff.py's. Bounded: a page compares fewer exchanges than `scimproxy diff`.
+One rule: it reads; verdicts are diff/runs.py's. Bounded: a page compares fewer exchanges than `scimproxy diff`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from scimproxy import run_diff
 from scimproxy.bodies import Seen, seen
-from scimproxy.diff_report import as_json, sentence
+from scimproxy.diff import runs as run_diff
+from scimproxy.diff.report import as_json, sentence
 from scimproxy.errors import UsageError
 from scimproxy.run_reading import light, read_run
 from scimproxy.store import Reader

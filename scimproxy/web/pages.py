@@ -15,13 +15,13 @@ from jinja2 import Environment, FileSystemLoader
 
 from scimproxy import __version__, pages
 from scimproxy.detail import detail
-from scimproxy.diff_report import shown
+from scimproxy.diff.report import shown
 from scimproxy.errors import ScimproxyError, UsageError
 from scimproxy.exchange import Run
 from scimproxy.outline import outline
 from scimproxy.overview import exchange_json, run_json
 from scimproxy.redact import redact
-from scimproxy.report import counts, problems
+from scimproxy.report.suites import counts, problems
 from scimproxy.scim.message import operation_of
 from scimproxy.store import Reader
 from scimproxy.store.suites import StepMark

@@ -10,10 +10,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from scimproxy.diff_report import sentence
+from scimproxy.diff.report import sentence
 from scimproxy.errors import FormatError, UsageError
+from scimproxy.replay.request_text import from_text, to_text
 from scimproxy.replay_run import News, ReplayOptions, Sent, prepare, replay
-from scimproxy.request_text import from_text, to_text
 from scimproxy.stopping import Stop
 from scimproxy.web.edits import ReadOnly
 

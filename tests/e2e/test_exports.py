@@ -18,7 +18,7 @@ from servers import Peer
 
 from scimproxy import demo
 from scimproxy.exchange import Exchange
-from scimproxy.export import export
+from scimproxy.exports.formats import export
 from scimproxy.har import from_har
 from scimproxy.store import Store
 
