@@ -205,7 +205,7 @@ def test_flows_out_and_in(db: Path, tmp_path: Path) -> None:
 
 def test_flows_that_are_not_of_http_are_told(db: Path, tmp_path: Path) -> None:
     from mitmproxy.test import tflow
-    from test_flows import written
+    from test_imports_flows import written
 
     (tmp_path / "a.flows").write_bytes(written(tflow.tflow(), tflow.ttcpflow()))
     result = invoke(db, "import", str(tmp_path / "a.flows"), "--format", "mitmproxy")

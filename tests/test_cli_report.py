@@ -11,13 +11,13 @@ from pathlib import Path
 import factories
 import pytest
 from click.testing import CliRunner, Result
-from test_report_html import Page
+from test_report_suites_html import Page
 
 from scimproxy.cli import cli
 from scimproxy.exchange import Failure
 from scimproxy.har import from_har
 from scimproxy.pages import file_policy, script, style
-from scimproxy.report.suites import page as report_page
+from scimproxy.report import page as report_page
 from scimproxy.store import Store
 from scimproxy.store.suites import SuiteRows
 from scimproxy.suite.results import SuiteResult

@@ -8,7 +8,7 @@ import pytest
 from test_diff_report import FOUND, NAMES, SLOW
 
 from scimproxy.bodies import Seen, seen
-from scimproxy.diff.differences import html as diff_html
+from scimproxy.diff import html as diff_html
 from scimproxy.diff.html import html
 from scimproxy.diff.runs import compare_pair, compare_runs
 

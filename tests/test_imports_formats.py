@@ -5,9 +5,9 @@ import json
 import pytest
 from factories import exchange, run
 from mitmproxy.test import tflow
-from test_flows import written
-from test_ngrok_requests import listed, one
-from test_runscope_results import result, row
+from test_imports_flows import written
+from test_imports_ngrok_requests import listed, one
+from test_imports_runscope_results import result, row
 
 from scimproxy.errors import FormatError, UsageError
 from scimproxy.exports.formats import export

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
-from test_ngrok_requests import listed, one
+from test_imports_ngrok_requests import listed, one
 
 from scimproxy.errors import FormatError, ScimproxyError, UsageError
 from scimproxy.imports.formats import read
