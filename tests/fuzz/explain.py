@@ -311,6 +311,19 @@ ROWS = [
         "RFC 9112 section 6.3",
         lambda d: _bad_answer(d.native) and _bad_answer(d.other),
     ),
+    Row(
+        "both sides are malformed at once",
+        "tells of the upstream's answer, which came before the client's next bytes",
+        "tells of the client's next bytes",
+        "both are right: one fault ends an exchange, and which one is seen first is chance",
+        "RFC 9112 section 9.5",
+        lambda d: (
+            d.aspects <= {"failure", "reason", "status", "headers", "body"}
+            and any(answer.early for answer in d.case.answers)
+            and _bad_answer(d.native, "not valid HTTP")
+            and _refused(d.other, "not valid HTTP")
+        ),
+    ),
 ]
 
 
