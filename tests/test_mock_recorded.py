@@ -400,6 +400,10 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert ids(hit(responder, "GET", f"{BASE}/Users/{number}") for number in range(5)) == [1, 2, 3, 4, 5]
     assert len(responder._remembered) <= 2 and len(responder._given) <= 2
+    long = "x" * 20_000
+    big = Responder(recorded(exchange("POST", f"{BASE}/Users", body={"title": long}, answer={"title": long})))
+    assert hit(big, "POST", f"{BASE}/Users", body={"title": long}).exchange.id == 1
+    assert not big._remembered and not big._given
     assert (responder.all_below(BASE), responder.all_below("")) == (False, True)
 
 

@@ -32,6 +32,8 @@ _LOOKED_AT = 64
 _COMPARED = 200
 _NEAREST = 3
 _REMEMBERED = 4096
+_WORTH_KEEPING = 16 * 1024
+"""Bytes of a request or an answer that is remembered: clients must not be able to fill the memory."""
 _DETAIL = 2_000
 _ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 _RECORDED_STATUSES = 100, 599
@@ -264,7 +266,9 @@ class Responder:
         )
         if len(self._remembered) >= _REMEMBERED:
             self._remembered.clear()
-        found = self._remembered[key] = _Asked(of, keys, slots, self.table.generation)
+        found = _Asked(of, keys, slots, self.table.generation)
+        if len(request.target) + request.content.size <= _WORTH_KEEPING:
+            self._remembered[key] = found
         return found
 
     def _choose(self, group: _Group, slots: tuple[Slot, ...], *, reading: bool) -> int | None:
@@ -338,7 +342,9 @@ class Responder:
             response = with_reason(given_again(record.of, self.table, self._origins, base, now), why)
             if len(self._given) >= _REMEMBERED:
                 self._given.clear()
-            known = self._given[number, now] = (self.table.generation, response)
+            known = (self.table.generation, response)
+            if response.content.size <= _WORTH_KEEPING:
+                self._given[number, now] = known
         why = known[1].headers.get(HEADER) or ""
         return Hit(record.of.exchange, known[1], why, tuple(one for one in bound if one is not None))
 
