@@ -374,12 +374,12 @@ def test_a_url_that_changed_is_told_loudly(cloud: EdgeThread, upstream: str, tmp
 
 @pytest.mark.parametrize(
     ("option", "reason"),
-    [("--max-duration", "--max-duration: public for 1 s"), ("--idle-close", "--idle-close: nothing came for 1 s")],
+    [("--max-duration", "--max-duration: public for 2 s"), ("--idle-close", "--idle-close: nothing came for 2 s")],
 )
 def test_it_is_not_public_for_ever(
     option: str, reason: str, cloud: EdgeThread, upstream: str, tmp_path: Path
 ) -> None:
-    public = Public(tmp_path, cloud, upstream, option, "1s")
+    public = Public(tmp_path, cloud, upstream, option, "2s")
     with public.up:
         assert public.up.wait_for("stopped")["reason"] == reason
         assert public.up.process.wait(30) == 0
