@@ -99,6 +99,14 @@ def test_any_text_is_written(form: str, name: str, field: str) -> None:
         json.loads(written)
 
 
+@pytest.mark.parametrize("form", ["hurl", "pytest", "locust", "postman", "runscope"])
+@pytest.mark.parametrize("target", ["@evil.example/x", ".evil.example/x", ":1/evil", "http://evil.example/evil"])
+def test_no_target_names_another_host(form: str, target: str) -> None:
+    odd = exchange(request=replace(request("GET", "/"), target=target))
+    for written in (text(form, odd), text(form, exchange("GET", "/scim/v2/Users/1"), odd)):
+        assert not re.search(r"(?:_url|URL)(?:\}\}|'\]| \+ )'?[^/'\s?\"]", written), written
+
+
 def test_postman() -> None:
     made = json.loads(text("postman", *RUNNING))
     assert made["info"]["schema"] == "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
