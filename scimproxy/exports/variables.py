@@ -216,7 +216,7 @@ class _Weaver:
         used = {name for send in sends for name in send.needs()}
         return Plan(
             name=clean(self._run.name, 100),
-            base_url=self._server_url + self._base_path,
+            base_url=self._server_url + _percent(self._base_path),
             server_url=self._server_url,
             sends=sends,
             secrets=tuple(
