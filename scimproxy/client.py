@@ -151,7 +151,7 @@ class Client:
         answer: Response | None = None
         failure: Failure | None = None
         try:
-            url = URL(origin + request.target, encoded=True)
+            url = URL(origin + _path_only(request.target), encoded=True)
             async with self._session.request(
                 request.method,
                 url,
@@ -350,6 +350,13 @@ def _failure(exc: Exception, way: _Way, host: str) -> Failure:
         return Failure("protocol", f"the request cannot be sent: {_first_line(exc)}", "request", "client")
     phase = "connect" if way.sent is None else "wait"
     return Failure("closed", f"{host} closed the connection without an answer", phase)
+
+
+def _path_only(target: str) -> str:
+    """Return a target that cannot move the request to another host, as `@elsewhere/` behind an origin would."""
+    if not target.startswith("/"):
+        raise ValueError("the target does not begin with /")
+    return target
 
 
 def _first_line(exc: Exception) -> str:

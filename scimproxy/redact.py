@@ -95,7 +95,7 @@ _SECRET_NAME = re.compile(
     r"|credentials?|(?:access|account|api|functions|secret|subscription)[-_]?key)$",
     re.IGNORECASE,
 )
-_SECRET_HEADER = re.compile(r"(?:^|[-_.])(?:[a-z]*key|auth|authentication|cert|certificate|session)$")
+_SECRET_HEADER = re.compile(r"(?:^|[-_.])(?:[a-z]*key|auth|authentication|cert|certificate|cookie|session)$")
 _OPEN_KEYS = frozenset(
     {"cache-key", "idempotency-key", "partition-key", "public-key", "routing-key", "sec-websocket-key", "sort-key"}
     | {"surrogate-key"}

@@ -24,7 +24,7 @@ from scimproxy.bodies import Seen, seen
 from scimproxy.client import Client
 from scimproxy.diff.runs import RunDiff, compare_runs
 from scimproxy.errors import UsageError
-from scimproxy.exchange import Exchange, Headers, Request, Run
+from scimproxy.exchange import Exchange, Headers, Request, Run, fingerprint
 from scimproxy.proxy.engine import Target
 from scimproxy.query import Query
 from scimproxy.redact import redact
@@ -48,6 +48,8 @@ __all__ = [
 
 MOST_CONCURRENT = 64
 """Requests in flight at a time."""
+_SHORTEST = 6
+"""A shorter secret is too likely to stand in a field by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,7 +327,19 @@ class _Replay:
 
     def _keep(self, exchange: Exchange, parent: Exchange) -> tuple[Future[int], Exchange]:
         clean, _ = redact(replace(exchange, run_id=self._run_id, parent_id=parent.id, client="scimproxy"))
+        kept = Headers((name, self._hidden(value)) for name, value in clean.request.headers)
+        if kept != clean.request.headers:
+            clean = replace(clean, request=replace(clean.request, headers=kept))
         return self._store.submit(clean), clean
+
+    def _hidden(self, value: str) -> str:
+        """Return a field's value without what was given for this replay: `redact` knows secrets by their names."""
+        given = [self._options.auth or "", *(secret for _, secret in self._options.secret_headers)]
+        for secret in (
+            part for one in given for part in (one.partition(" ")[2].strip(), one) if len(part) >= _SHORTEST
+        ):
+            value = value.replace(secret, fingerprint(secret))
+        return value
 
     def _whole(self, number: int) -> Exchange:
         with Reader.open(self._options.db) as reader:
@@ -336,9 +350,17 @@ class _Replay:
 
     def _ready(self, request: Request) -> Request:
         """Put the secrets in; where there are none, the fields that hold them stay out."""
-        auth = self._options.auth
-        pairs = [(name, value.replace(AUTH, auth or AUTH)) for name, value in request.headers]
-        headers = Headers((name, value) for name, value in pairs if AUTH not in value)
+        auth, edits = self._options.auth, self._options.edits.headers
+        asked_for = {"authorization", *(name.lower() for name, _ in edits)}
+        pairs = []
+        for name, value in request.headers:
+            # Elsewhere it is what a client had sent, unless a person wrote the request.
+            if AUTH in value and (self._options.request is not None or name.lower() in asked_for):
+                if auth is None:
+                    continue
+                value = value.replace(AUTH, auth)  # noqa: PLW2901 - the same field
+            pairs.append((name, value))
+        headers = Headers(pairs)
         for name, value in self._options.secret_headers:
             headers = headers.with_field(name, value)
         return replace(request, headers=headers)

@@ -8,6 +8,7 @@ is gone at once. Place in the flow: `scimproxy share` -> this listener -> store.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -24,6 +25,10 @@ from scimproxy.store.shares import Share, find_share
 
 __all__ = ["Site"]
 
+_log = logging.getLogger(__name__)
+_deaf = logging.getLogger(f"{__name__}.wire")
+"""Of aiohttp, which logs what is no HTTP with its bytes: anybody's, and secrets among them."""
+_deaf.disabled = True
 _TOKEN = re.compile(r"/s/([A-Za-z0-9_-]{43})")
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -39,10 +44,14 @@ _HEADERS = {
 
 
 class Site:
-    """The listener of one database; made inside the event loop."""
+    """The listener of one run of a database; made inside the event loop.
 
-    def __init__(self, db: Path, *, clock: Callable[[], float] = time.time) -> None:
+    `run_id` None: of every shareable run. A link that a killed `share` of another run left open is none of ours.
+    """
+
+    def __init__(self, db: Path, run_id: int | None = None, *, clock: Callable[[], float] = time.time) -> None:
         self._db = db
+        self._run_id = run_id
         self._clock = clock
         self._making = asyncio.Lock()  # one page is made at a time: a flood of readers costs one core, not all
         self._made: tuple[tuple[object, ...], str] | None = None
@@ -54,7 +63,7 @@ class Site:
         Raises:
             OSError: the port is taken.
         """
-        runner = web.ServerRunner(web.Server(self._answer, access_log=None))
+        runner = web.ServerRunner(web.Server(self._answer, access_log=None, logger=_deaf))
         await runner.setup()
         self._runner = runner
         site = web.TCPSite(runner, host, port)
@@ -74,8 +83,13 @@ class Site:
         # Asked also without a token: that nothing is there takes as long as that a link is wrong.
         try:
             share = await asyncio.to_thread(find_share, self._db, token, self._clock())
+            if share is not None and self._run_id not in {None, share.run_id}:
+                share = None
             page = None if share is None or not token else await self._page(share)
         except ScimproxyError:  # the database is gone, or being changed: nothing is there
+            page = None
+        except Exception:  # noqa: BLE001 - our own fault: logged with its traceback, and told to nobody
+            _log.exception("a shared run could not be shown")
             page = None
         if page is None:
             return web.Response(status=404, text="There is nothing here.\n", headers=_HEADERS)

@@ -322,7 +322,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.verdicts": Row(ours=("suite.results",), pure=True),
     "scimproxy.suite.runner": Row(ours=("errors", "exchange", "suite"), pure=True),
     "scimproxy.suite.preflight": Row(ours=("suite",), pure=True),
-    "scimproxy.suite.masking": Row(ours=("exchange",), pure=True),
+    "scimproxy.suite.masking": Row(ours=("exchange", "suite.results"), pure=True),
     "scimproxy.suite.hints": Row(ours=("suite.results",), pure=True),
     "scimproxy.suite.library": Row(ours=("errors",)),
     "scimproxy.report.figures": Row(ours=("detail", "exchange", "scim"), pure=True),

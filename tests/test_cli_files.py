@@ -74,6 +74,13 @@ def test_export_of_what_is_not_there(args: list[str], said: str, db: Path) -> No
     assert said in result.stderr
 
 
+def test_what_cannot_be_exported_leaves_no_file(db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scimproxy.exports.variables.MOST", 1)
+    result = invoke(db, "export", "first", "--format", "hurl", "-o", str(tmp_path / "run.hurl"))
+    assert result.exit_code == 2
+    assert [one.name for one in tmp_path.iterdir() if "hurl" in one.name] == []
+
+
 def test_show_raw(db: Path) -> None:
     result = invoke(db, "show", "2", "--raw")
     request, _, response = result.stdout_bytes.partition(b"\r\n\r\n")

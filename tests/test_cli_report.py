@@ -20,7 +20,7 @@ from scimproxy.pages import file_policy, script, style
 from scimproxy.report import page as report_page
 from scimproxy.store import Store
 from scimproxy.store.suites import SuiteRows
-from scimproxy.suite.results import SuiteResult
+from scimproxy.suite.results import SuiteResult, VariableResult
 from scimproxy.suite.runscope import parse
 
 HOSTILE = "</pre></script><script>alert(1)</script>\u202e\x1b[2J"
@@ -61,7 +61,8 @@ def db(tmp_path: Path) -> Path:
         )  # fmt: skip
         rows.save(result)
         rows.add(factories.suite_step(exchange_id=made, note="Create Barbara Jensen"))
-        rows.add(factories.suite_step(number="2", result="pass", assertions=(), exchange_id=None))
+        kept = VariableResult(result="pass", name="token", source="response_json", value="an-extracted-secret")
+        rows.add(factories.suite_step(number="2", result="pass", assertions=(), variables=(kept,), exchange_id=None))
         store.start_run(factories.run(name="empty"))
     return path
 
@@ -144,6 +145,13 @@ def test_the_bundle_reads_back(db: Path, tmp_path: Path) -> None:
     har.write_text(files["run.har"], encoding="utf-8")
     read = CliRunner().invoke(cli, ["import", str(har), "--db", str(tmp_path / "new.db")])
     assert read.exit_code == 0, read.output
+
+
+@pytest.mark.parametrize("form", ["html", "json", "junit", "markdown"])
+def test_what_a_suite_took_with_keep_secrets_is_in_no_report(form: str, db: Path) -> None:
+    made = run("Spec", "--db", db, "--format", form, "-o", "-").stdout
+    assert "Create" in made
+    assert "an-extracted-secret" not in made
 
 
 def test_a_bundle_without_a_suite_and_one_whose_file_is_gone(db: Path, tmp_path: Path) -> None:

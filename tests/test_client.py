@@ -237,16 +237,18 @@ async def test_silence_ends_with_the_time_limit(first: bytes, phase: str) -> Non
         (Request("GET", "/", headers=Headers([("X", "a\r\nb")])), "http://127.0.0.1:1"),
         (Request("GE T", "/"), "http://127.0.0.1:1"),
         (Request("GET", "/"), "http://127.0.0.1:99999"),
+        (Request("GET", "@127.0.0.1:2/"), "http://127.0.0.1:1"),
         (Request("GET", "/"), "gopher://127.0.0.1"),
         (Request("GET", "/"), "http://"),
     ],
-    ids=["line end in a header", "bad method", "bad port", "odd scheme", "no host"],
+    ids=["line end in a header", "bad method", "bad port", "another host", "odd scheme", "no host"],
 )
 async def test_what_cannot_be_sent_is_a_failure_too(bad: Request, origin: str) -> None:
     async with Client() as client:
         exchange = await client.send(bad, origin)
     assert exchange.failure is not None
     assert exchange.failure.kind in {"protocol", "refused", "unreachable"}
+    assert exchange.failure.phase == "request" or bad.target == "/"
     assert exchange.response is None
 
 

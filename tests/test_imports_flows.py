@@ -111,6 +111,8 @@ def test_versions_trailers_and_hosts() -> None:
 
 
 DATA = b"".join(flow_file(RUN, [exchange()]))
+
+
 DAMAGED = {
     "no flows": b"abc",
     "cut": DATA[:-3],
@@ -122,6 +124,9 @@ DAMAGED = {
     "another version": DATA.replace(b'"format": 1', b'"format": 9'),
     "no JSON": DATA.replace(b'{"format": 1', b'["format": 1'),
     "another type": DATA.replace(b'"started_at": 1', b'"started_ax": 1'),
+    "half an address": written(tflow.tflow()).replace(
+        b"8:sockname;15:7:address;2:22#]", b"8:sockname;15:11:address/abc;]"
+    ),
     "a wrong port": written(tflow.tflow()).replace(b"22#", b"22,"),
 }
 

@@ -76,6 +76,12 @@ def test_targets(then: str, now: str) -> None:
     assert replayer(sent("GET", then), bindings=known(**IDS)).request(0).target == now
 
 
+@pytest.mark.parametrize("target", ["@evil.example/x", ".evil.example/x", ":1/x", "*", "?a=b", "http://evil.example"])
+def test_a_target_never_names_another_host(target: str) -> None:
+    one = seen(replace(factories.exchange(), request=Request("GET", target)))
+    assert replayer(one).request(0).target.startswith("/")
+
+
 def test_base_paths() -> None:
     one = seen(factories.exchange("GET", "/secret/scim/v2/Users/1", upstream_request_target="/scim/v2/Users/1"))
     assert replayer(one).request(0).target == "/v2/Users/1"

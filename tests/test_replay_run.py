@@ -152,6 +152,25 @@ async def test_one_exchange_and_an_edited_request(db: Path) -> None:
     assert result.diff.pairs[0].differences, "another request"
 
 
+async def test_secrets_that_were_given_are_nowhere_in_the_database(db: Path) -> None:
+    headers = {"Authorization": "Bearer old-token-5678", "X-Sent": f"a {AUTH}"}
+    keep(db, [factories.exchange(request=factories.request("GET", "/scim/v2/Users/1", headers=headers))])
+    given = ("X-Session-Cookie", "a-secret-cookie-99"), ("Idempotency-Key", "a-secret-key-77")
+    async with serving() as server:
+        options = {"db": db, "exchange_id": 1, "to": server.url, "auth": SECRET, "secret_headers": given}
+        edited = prepare(ReplayOptions(**options)).request()
+        edited = replace(edited, headers=edited.headers.with_field("X-Mine", f"say {AUTH}"))
+        await again(**options)
+        await again(**options, request=edited)
+    assert server.seen[0][2]["X-Sent"] == f"a {AUTH}", "what a client had sent stays as it was"
+    assert server.seen[1][2]["X-Mine"] == f"say {SECRET}"
+    with Reader.open(db) as reader:
+        sent = [one.request.headers for number in (2, 3) for one in reader.all_whole(number)]
+    assert len(sent) == 2 and "sha256:" in (sent[1].get("X-Mine") or "")
+    kept = b"".join(path.read_bytes() for path in db.parent.iterdir())
+    assert not [one for one in (b"a-secret-token", b"a-secret-cookie", b"a-secret-key") if one in kept]
+
+
 async def test_a_part_of_a_run(db: Path) -> None:
     number = keep(db, recorded("/Users/1", "/Users/2", "/Groups/3", "/Users/4"))
 

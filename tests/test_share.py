@@ -120,6 +120,38 @@ async def test_the_link_shows_the_run_and_everything_else_nothing(db: Path) -> N
             assert (answer.status, await answer.read(), _steady(answer)) == nothing
 
 
+async def test_a_listener_shows_its_own_run_only(db: Path) -> None:
+    await asyncio.to_thread(share_run, db, 1, TOKEN, keep_names=False, now=T0, expires_at=None)
+    for run_id, status in ((1, 200), (2, 404)):
+        site = Site(db, run_id, clock=lambda: T0)
+        port = await site.start()
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/s/{TOKEN}") as answer:
+            assert answer.status == status
+        await site.close()
+
+
+async def test_a_damaged_table_is_nothing_too(db: Path) -> None:
+    await asyncio.to_thread(share_run, db, 1, TOKEN, keep_names=False, now=T0, expires_at=None)
+    with contextlib.closing(sqlite3.connect(db)) as conn:
+        ((page,),) = conn.execute("SELECT rootpage FROM sqlite_master WHERE name = 'shares'")
+        ((size,),) = conn.execute("PRAGMA page_size")
+        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with db.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    async with listening(db) as (session, base), session.get(f"{base}/s/{TOKEN}") as answer:
+        assert (answer.status, await answer.text()) == (404, "There is nothing here.\n")
+
+
+async def test_what_is_no_http_is_not_logged(db: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with listening(db) as (_, base):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(base.rpartition(":")[2]))
+        writer.write(f"GET /s/{TOKEN} no http\r\n\r\n".encode())
+        assert (await reader.read()).startswith(b"HTTP/1.0 400")
+        writer.close()
+    assert not caplog.records
+
+
 def _steady(answer: aiohttp.ClientResponse) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name != "Date"}
 

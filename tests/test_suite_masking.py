@@ -6,8 +6,8 @@ import pytest
 from factories import suite_step
 
 from scimproxy.exchange import fingerprint
-from scimproxy.suite.masking import masked, secret_names, secrets_of
-from scimproxy.suite.results import StepResult
+from scimproxy.suite.masking import masked, secret_names, secrets_of, without_secrets
+from scimproxy.suite.results import AssertionResult, StepResult, SuiteResult, VariableResult
 
 SECRET = "tok-123456"
 
@@ -51,3 +51,25 @@ def test_what_holds_no_secret_is_the_same_object() -> None:
     assert masked(step, frozenset({SECRET})) is step
     assert masked(step, frozenset()) is step
     assert masked(StepResult, frozenset({SECRET})) is StepResult
+
+
+def test_a_result_that_was_kept_with_its_secrets_loses_them() -> None:
+    variable = VariableResult(
+        result="pass", name="kept", source="response_json", property="a.access_token", value=SECRET
+    )
+    looked = AssertionResult(
+        result="pass", source="response_json", comparison="equal", property="b.password",
+        target_value="pass-1234", actual_value="pass-9876", message="was pass-1234",
+    )  # fmt: skip
+    first = suite_step(variables=(variable,), assertions=(looked,), url=f"http://h/?t={SECRET}")
+    second = suite_step(number="2", errors=("no auth-value-1 here",))
+    kept = SuiteResult(
+        name="s",
+        result="fail",
+        steps=(first, second),
+        initial_variables=(("auth", "Bearer auth-value-1"), ("n", "1")),
+    )
+    clean = without_secrets(kept)
+    assert not [one for one in (SECRET, "pass-1234", "pass-9876", "auth-value-1") if one in repr(clean)]
+    assert clean.steps[0].variables[0].value == fingerprint(SECRET)
+    assert without_secrets(clean) == clean

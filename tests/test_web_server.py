@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -52,6 +53,15 @@ async def test_open_routes_are_the_door_and_our_own_files_only(db: Path) -> None
         for name in ("..%2Fpages.py", "nothing.js", "%2e%2e/server.py"):
             status, _, _ = await client.ask("GET", f"/static/{name}", token=None)
             assert status in {401, 404}
+
+
+async def test_what_is_no_http_is_not_logged(db: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with inspecting(db) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.inspector.port)
+        writer.write(f"GET / HTTP/1.1\r\nAuthorization Bearer {TOKEN}\r\n\r\n".encode())
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    assert TOKEN not in caplog.text
 
 
 async def test_the_token_is_exchanged_for_a_strict_cookie(db: Path) -> None:

@@ -111,8 +111,10 @@ def _write(path: Path, pieces: Iterable[bytes]) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.writelines(pieces)
         partial.replace(path)
-    except OSError as exc:
+    except BaseException as exc:  # a run that cannot be written leaves nothing either
         partial.unlink(missing_ok=True)
+        if not isinstance(exc, OSError):
+            raise
         raise UsageError(f"{path} cannot be written: {exc.strerror or exc}", hint="choose another --output") from exc
 
 

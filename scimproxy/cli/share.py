@@ -140,7 +140,7 @@ async def _serve(
     from scimproxy.store.shares import share_run, unshare_run
 
     assert run.id is not None
-    token, stop, site = secrets.token_urlsafe(32), Stop(), Site(db)
+    token, stop, site = secrets.token_urlsafe(32), Stop(), Site(db, run.id)
     try:
         listening = await site.start(port=port)
     except OSError as exc:

@@ -66,7 +66,15 @@ def _url(text: Text) -> str:
 
 
 def _templated(text: Text, odd: frozenset[str]) -> str:
-    return "".join(f"{{{{{one.name}}}}}" if isinstance(one, Ref) else _escaped(one, odd) for one in text)
+    made: list[str] = []
+    for one in text:
+        if isinstance(one, Ref):
+            if made and made[-1].endswith("{"):
+                made[-1] = made[-1][:-1] + "\\u{7b}"  # a third brace before a template is no template
+            made.append(f"{{{{{one.name}}}}}")
+        else:
+            made.append(_escaped(one, odd))
+    return "".join(made)
 
 
 def _escaped(text: str, odd: frozenset[str]) -> str:

@@ -216,7 +216,7 @@ class _Weaver:
         used = {name for send in sends for name in send.needs()}
         return Plan(
             name=clean(self._run.name, 100),
-            base_url=self._server_url + self._base_path,
+            base_url=self._server_url + _percent(self._base_path),
             server_url=self._server_url,
             sends=sends,
             secrets=tuple(
@@ -261,8 +261,8 @@ class _Weaver:
     def _url(self, made: _Made) -> Text:
         request = made.of.exchange.request
         path = request.path
-        if "://" in path:  # absolute-form, RFC 9112 section 3.2.2
-            path = "/" + path.partition("://")[2].partition("/")[2]
+        if not path.startswith("/"):  # absolute-form (RFC 9112 section 3.2.2), or what would name another host
+            path = "/" + (path.partition("://")[2].partition("/")[2] if "://" in path else path)
         text = [*self._path(path, made.of, server=True)]
         if request.query is not None:
             text.append("?")

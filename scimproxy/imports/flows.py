@@ -20,7 +20,7 @@ from mitmproxy import exceptions, http
 from mitmproxy import flow as mitm_flow
 from mitmproxy.io import FlowReader, FlowWriter
 
-from scimproxy.errors import FormatError
+from scimproxy.errors import FormatError, ScimproxyError
 from scimproxy.exchange import Connection, Content, Exchange, Failure, Headers, Request, Response, Run, Timings, Tls
 from scimproxy.plain import plain, typed
 
@@ -178,7 +178,9 @@ def from_flows(data: bytes, *, most: int = MOST_FLOWS) -> tuple[Run, list[Exchan
                 others += 1
     except exceptions.FlowReadException as exc:
         raise FormatError(f"flow {len(exchanges) + others + 1} cannot be read: {exc}") from exc
-    except (RecursionError, OverflowError, AttributeError, KeyError, TypeError, ValueError, AssertionError) as exc:
+    except ScimproxyError:
+        raise
+    except Exception as exc:
         # mitmproxy trusts the inside of a flow: what does not fit it fails anywhere.
         raise FormatError(f"flow {len(exchanges) + others + 1} is damaged: {type(exc).__name__}") from exc
     return run or _foreign_run(exchanges), exchanges, others

@@ -23,7 +23,8 @@ class Intervention:
 
     In this order: `delay_s` passes (a client that leaves is not waited for); `cut="before"` resets the client's
     connection; `response` is the answer, and the upstream is asked nothing; else the upstream is asked, `deliveries`
-    times (the client gets the first answer, the second delivery is an exchange of its own); `alter` changes its
+    times (the client gets the first answer, the second delivery is an exchange of its own; a request that is not kept
+    whole, because it is longer than `max_content`, is delivered once); `alter` changes its
     answer; `cut="after"` resets the connection when the upstream has answered.
 
     `response`: only status, reason, end-to-end fields and content count; how it is framed is the engine's.

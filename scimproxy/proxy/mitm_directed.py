@@ -145,7 +145,8 @@ class DirectedStream(Stream):
 
     def _release(self, body: bytes, trailers: Headers | None) -> Commands:
         plan = self._plan
-        if plan.deliveries > 1 and not self._delivered and self.request_done:
+        kept_whole = self.request_done and self.passage.request_tap.whole
+        if plan.deliveries > 1 and not self._delivered and kept_whole:
             self._delivered = True
             self._released = body, trailers
             yield from self._deliver_again()

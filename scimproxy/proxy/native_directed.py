@@ -157,13 +157,18 @@ class DirectedFlow(Flow):
     def _commit(self, *, cut: bool = False) -> None:
         plan, passage = self._plan, self.passage
         answered = not cut and plan.asks and passage.failure is None
-        if answered and plan.deliveries > 1 and not self._delivered and self.reader.done:
+        if answered and plan.deliveries > 1 and not self._delivered and self._kept_whole:
             self._delivered = True
             self._deliver_again()
         elif answered and plan.cut == "after":
             self._cut(passage.came)
         else:
             super()._commit(cut=cut)
+
+    @property
+    def _kept_whole(self) -> bool:
+        """Whether there is all of the request, to be sent again."""
+        return self.reader.done and self.passage.request_tap.whole
 
     def _cut(self, came: Response | None) -> None:
         self._held.clear()

@@ -245,7 +245,8 @@ class _Writing:
         text = exchange.upstream_request_target or exchange.request.target
         origin = _ORIGIN.match(text)
         path, mark, query = text[origin.end() if origin else 0 :].partition("?")
-        path = self._path(path) or "/"
+        path = self._path(path)
+        path = path if path.startswith("/") else f"/{path}"  # behind an origin, `@elsewhere` would name another host
         return f"{path}{mark}{'&'.join([self._parameter(part) for part in query.split('&')])}"
 
     def _parameter(self, part: str) -> str:

@@ -18,7 +18,7 @@ from scimproxy.report.page import Material
 from scimproxy.report.personal import Personal
 from scimproxy.scim.message import Operation, operation_of
 from scimproxy.store import Reader
-from scimproxy.suite.masking import masked, secrets_of
+from scimproxy.suite.masking import without_secrets
 
 __all__ = ["read_material"]
 
@@ -33,7 +33,7 @@ def read_material(
     exchanges, more = _read(reader, run, query)
     result = reader.suite(run.id)
     if result is not None:
-        result = masked(result, secrets_of(dict(result.initial_variables)))
+        result = without_secrets(result)
     others = [] if other is None else _read(reader, other, query)[0]
     personal = None if keep_names else Personal()
     against = "" if other is None else f"run {other.id} ({other.name})"

@@ -6,13 +6,14 @@ A link is asked for anew at each request, so that a run that is private again ca
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from scimproxy.store.connecting import connect_reader
+from scimproxy.store.connecting import connect_reader, translated
 from scimproxy.store.known import require_run
 from scimproxy.store.rows import from_iso, to_iso
 from scimproxy.store.writer import Store
@@ -73,7 +74,7 @@ def shares(db: Path) -> list[Share]:
         StoreError: there is no such database.
     """
     conn = connect_reader(db)
-    try:
+    with contextlib.closing(conn), translated(db):
         if conn.execute("PRAGMA user_version").fetchone()[0] < _SINCE:
             return []
         rows = conn.execute("SELECT run_id, token_sha256, keep_names, created_at, expires_at FROM shares ORDER BY 1")
@@ -81,8 +82,6 @@ def shares(db: Path) -> list[Share]:
             Share(run_id, sha256, bool(kept), from_iso(made), None if ends is None else from_iso(ends))
             for run_id, sha256, kept, made, ends in rows
         ]
-    finally:
-        conn.close()
 
 
 def find_share(db: Path, token: str, now: float) -> Share | None:

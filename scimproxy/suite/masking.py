@@ -12,8 +12,9 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from scimproxy.exchange import fingerprint
+from scimproxy.suite.results import SuiteResult
 
-__all__ = ["masked", "secret_names", "secrets_of"]
+__all__ = ["masked", "secret_names", "secrets_of", "without_secrets"]
 
 _SECRET_NAME = re.compile(
     r"(?i)(^|[^a-z])(scim)?auth($|[^a-z])|authorization|token|secret|password|passwd|credential|api.?key"
@@ -37,6 +38,23 @@ def secrets_of(variables: Mapping[str, Any]) -> frozenset[str]:
             _, _, credentials = value.strip().partition(" ")
             found.add(credentials.strip() or value.strip())
     return frozenset(value for value in found if len(value) >= _SHORTEST and not _FINGERPRINT.fullmatch(value))
+
+
+def without_secrets(result: SuiteResult) -> SuiteResult:
+    """Return a result without the secrets that its variables hold or its assertions looked at.
+
+    A run that was made with --keep-secrets holds some. Whoever shows a result to others asks this first.
+    """
+    told: list[tuple[str, Any]] = [*result.initial_variables]
+    for step in result.steps:
+        told += [(name, one.value) for one in step.variables for name in (one.name, _last(one.property))]
+        told += [(_last(one.property), it) for one in step.assertions for it in (one.target_value, one.actual_value)]
+    found = {secret for name, value in told for secret in secrets_of({name: value})}
+    return masked(result, frozenset(found))
+
+
+def _last(path: str | None) -> str:
+    return (path or "").rpartition(".")[2]
 
 
 def masked[T](value: T, secrets: frozenset[str]) -> T:

@@ -20,6 +20,7 @@ from scimproxy.query import parse_query
 from scimproxy.redact import redact
 from scimproxy.report.suites import runscope_json
 from scimproxy.store import Reader, Row
+from scimproxy.suite.masking import without_secrets
 from scimproxy.web.asking import MOST_PAGE, NotThere, answer, body, filter_of, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs
 from scimproxy.web.edits import Edits
@@ -139,7 +140,7 @@ class Api:
         found = await self._readers.ask(lambda reader: reader.suite(number_of))
         if found is None:
             raise NotThere(f"run {number_of} is no suite's")
-        return answer(runscope_json(found))
+        return answer(runscope_json(without_secrets(found)))
 
     async def tunnel(self, request: web.Request) -> web.Response:
         """Tell what became of a tunnel."""

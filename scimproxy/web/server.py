@@ -31,6 +31,9 @@ from scimproxy.web.stream import Stream
 __all__ = ["Inspector", "InspectorOptions", "new_token"]
 
 _log = logging.getLogger(__name__)
+_deaf = logging.getLogger(f"{__name__}.wire")
+"""Of aiohttp, which logs what is no HTTP with its bytes, a token among them."""
+_deaf.disabled = True
 _MOST_BODY = 256 * 1024
 _WRONG_TOKENS = 50
 """So many wrong tokens, and the door takes none for a while."""
@@ -128,8 +131,9 @@ class Inspector:
         self._door = Door(self._options.token, self.port)
         self._open = {(route.method, route.path) for route in self.routes() if route.open}
         self._runner = web.AppRunner(
-            self.app(), access_log=None, handler_cancellation=True, handle_signals=False, shutdown_timeout=1.0
-        )
+            self.app(), access_log=None, logger=_deaf, handler_cancellation=True, handle_signals=False,
+            shutdown_timeout=1.0,
+        )  # fmt: skip
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
 

@@ -15,7 +15,8 @@ from scimproxy.scim import KINDS
 __all__ = ["Suggestion", "suggestions"]
 
 _MOST = 16
-_WORD = re.compile(r'(-?)(?:([A-Za-z]+):)?([^\s"]*)\Z')
+_WORD = re.compile(r"(-?)(?:([A-Za-z]+):)?(\S*)\Z")
+_END = re.compile(r'[\s"]')
 
 _CLIENT_NAMES = {client.label: client.name for client in CLIENTS}
 _STATUS = {
@@ -64,7 +65,8 @@ def suggestions(text: str, at: int | None = None) -> list[Suggestion]:
     before = text[: len(text) if at is None else max(0, at)]
     if before.count('"') % 2:
         return []
-    found = _WORD.search(before)
+    begin = max((one.end() for one in _END.finditer(before)), default=0)
+    found = _WORD.match(before, begin)
     assert found is not None  # it matches the empty text at the end
     minus, name, word = found.groups()
     if name is None:

@@ -418,6 +418,19 @@ async def test_a_second_delivery(rigs: Rigs, request_bytes: bytes) -> None:
     assert (first.client_index, again.client_index, second.client_index) == (1, 1, 2)
 
 
+async def test_a_request_that_is_not_kept_whole_is_delivered_once(rigs: Rigs) -> None:
+    async def taking(wire: Wire) -> None:
+        await wire.message()
+        await wire.send(OK)
+
+    rig = await rigs(taking, intervener=always(deliveries=2), max_content=1000, stream_above=500)
+    client = await rig.client()
+    await client.send(b"POST /Users HTTP/1.1\r\nHost: public.example\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000)
+    assert await client.message() == OK
+    await settled(rig, 1)
+    assert len(rig.upstream.seen) == 1
+
+
 async def test_a_second_delivery_that_fails(rigs: Rigs) -> None:
     async def script(wire: Wire) -> None:
         await wire.message()
