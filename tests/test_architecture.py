@@ -228,6 +228,8 @@ TABLE: dict[str, Row] = {
             "proxy.answers",
             "proxy.engine",
             "proxy.forwarding",
+            "proxy.heads",
+            "proxy.http1",
             "proxy.intervention",
             "proxy.passage",
         ),

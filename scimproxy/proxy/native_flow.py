@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Failure, Headers, Phase, Response
 from scimproxy.proxy import answers, forwarding
+from scimproxy.proxy.directing import Fits
 from scimproxy.proxy.engine import EngineOptions, QuickRecorder, Recorder
 from scimproxy.proxy.guard import too_large
 from scimproxy.proxy.heads import Answers, Ask, given_to
@@ -47,6 +48,7 @@ class Engine(Protocol):
     quick: QuickRecorder | None
     pool: Pool
     answers: Answers
+    fits: Fits
 
     def fault(self, where: str, flow: Flow | None) -> None:
         """Log a fault of our own and count the exchange."""
