@@ -176,6 +176,7 @@ PLAYERS = {
     each.name: each
     for each in (
         Peer("mock", _mock(), count_rows, ours=True),
+        Peer("no-record", _mock("--no-record"), ours=True),
         Peer("talkback", _talkback, needs=("node", NODE / "node_modules" / "talkback")),
         Peer("prism", _prism, needs=("prism",), writes_json_anew=True),
         Peer("hoverfly", _hoverfly, option="hoverfly"),

@@ -14,7 +14,7 @@ __all__ = ["BEGIN", "END", "claims", "fastest_recorder", "into_page", "markdown"
 
 BEGIN = "<!-- bench:begin (written by ./scripts/bench --docs; do not edit) -->"
 END = "<!-- bench:end -->"
-OURS = ("native", "durable", "mitm", "mock")
+OURS = ("native", "durable", "mitm", "mock", "no-record")
 RECORDERS = ("mitmdump", "talkback", "hoverfly", "wiremock", "prism")
 """Others to compare with: they record, or (in the workload `mock`) answer from a recording."""
 LABELS = {
@@ -22,6 +22,7 @@ LABELS = {
     "durable": "scimproxy --durable",
     "mitm": "scimproxy --engine mitmproxy",
     "mock": "scimproxy mock",
+    "no-record": "scimproxy mock --no-record",
     "mitmdump": "mitmdump -w",
     "talkback": "talkback",
     "hoverfly": "Hoverfly capture",
@@ -223,6 +224,7 @@ def claims(result: Mapping[str, Any]) -> list[tuple[str, str, str, bool]]:
             claim(f"64 MiB {name}: memory growth, MiB", figure(rows, "native", "grown_mib"), 32, least=False)
     if rows := work.get("mock"):
         claim("mock: rate to talkback's", ratio(rows, "mock", "talkback"), 3)
+        claim("mock --no-record: rate to talkback's", ratio(rows, "no-record", "talkback"), 3)
     if growth := result.get("growth"):
         largest = max(growth, key=int)
         claim(f"rate at {int(largest):,} exchanges to none", growth[largest].get("of_empty"), 0.9)

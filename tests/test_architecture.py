@@ -266,6 +266,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.proxy.http1": Row(ours=("exchange",), theirs=("httptools",), pure=True),
     "scimproxy.proxy.heads": Row(ours=("exchange", "proxy"), pure=True),
     "scimproxy.proxy.certificates": Row(ours=("exchange",), theirs=("cryptography",), pure=True),
+    "scimproxy.proxy.unrecorded": Row(ours=("exchange", "errors"), pure=True),
     "scimproxy.proxy.pool": Row(ours=("exchange", "errors", "proxy")),
     "scimproxy.proxy.native": Row(ours=("exchange", "errors", "proxy"), theirs=("uvloop",)),
     "scimproxy.proxy.native_flow": Row(ours=("exchange", "errors", "proxy")),

@@ -32,6 +32,7 @@ from scimproxy.proxy.native_directed import DirectedFlow
 from scimproxy.proxy.native_flow import Flow
 from scimproxy.proxy.passage import Passage
 from scimproxy.proxy.pool import Pool
+from scimproxy.proxy.unrecorded import Unrecorded
 
 __all__ = ["NativeEngine", "new_event_loop"]
 
@@ -70,6 +71,7 @@ class NativeEngine:
         self.asks = Asks(options)
         self.answers = Answers()
         self.fits = Fits()
+        self.records = not isinstance(recorder, Unrecorded)
         self.guard = None if options.guard is None else Guard(options, options.guard)
         self.passage_of: type[Passage] = Passage if options.intervener is None else Directed
         self.flow_of: type[Flow] = Flow if options.intervener is None else DirectedFlow

@@ -49,6 +49,7 @@ class Engine(Protocol):
     pool: Pool
     answers: Answers
     fits: Fits
+    records: bool
 
     def fault(self, where: str, flow: Flow | None) -> None:
         """Log a fault of our own and count the exchange."""
@@ -561,6 +562,9 @@ class Flow:
         """Record the exchange as it stands; then release what is held, or cut the connection."""
         self._finished = True
         passage, quick = self.passage, self.engine.quick
+        if not self.engine.records:
+            self._settle(None, cut=cut)
+            return
         try:
             if quick is not None and not cut and not self._aborted:
                 passed = passage.passed(at=time.time(), now_m=time.perf_counter())
