@@ -27,6 +27,7 @@ from scimproxy.hiding import Hiding
 from scimproxy.memory import give_back
 from scimproxy.proxy.engine import ANYWHERE, Address, Engine, EngineOptions
 from scimproxy.proxy.guard import probe_nonce, probe_proof
+from scimproxy.proxy.unrecorded import Unrecorded
 from scimproxy.recorder import Recorder
 from scimproxy.stopping import Stop
 from scimproxy.store import Reader, StoreApart, StoreInside
@@ -36,7 +37,19 @@ from scimproxy.tunnel.probe import HEADER, PROBED
 if TYPE_CHECKING:
     from scimproxy.proxy.engine import Recorder as RecorderContract
 
-__all__ = ["Event", "Notice", "Ready", "RecordOptions", "Seen", "Skipped", "Stop", "Stopped", "record", "refuse_loop"]
+__all__ = [
+    "Event",
+    "Notice",
+    "Ready",
+    "RecordOptions",
+    "Seen",
+    "Skipped",
+    "Stop",
+    "Stopped",
+    "answer_unrecorded",
+    "record",
+    "refuse_loop",
+]
 
 _ACCOUNT_EVERY_S = 1.0
 _SEARCHED = 1000
@@ -97,6 +110,35 @@ async def record(options: RecordOptions, tell: Callable[[Event], None], stop: St
         finally:
             await store.close()
             hurrying.cancel()
+
+
+async def answer_unrecorded(
+    options: EngineOptions, engine_name: str, listening: Callable[[Address], None], stop: Stop
+) -> None:
+    """Run an engine that records nothing until `stop` is asked for; a mock that is a load test's server.
+
+    Raises:
+        UsageError: the engine does not exist.
+        EngineError: the port is taken, or the engine failed later on.
+    """
+    engine = engine_maker(engine_name)(options, Unrecorded())
+    with stop.on_signals():
+        listen = await engine.start()
+        wishes = [asyncio.create_task(stop.requested.wait()), asyncio.create_task(stop.at_once.wait())]
+        failing = asyncio.create_task(engine.failed())
+        try:
+            refuse_loop(options, listen)
+            listening(listen)
+            await asyncio.wait({wishes[0], failing}, return_when=asyncio.FIRST_COMPLETED)
+            ending = asyncio.create_task(engine.stop())
+            await asyncio.wait({ending, wishes[1]}, return_when=asyncio.FIRST_COMPLETED)
+            if failing.done():
+                raise failing.result()
+        finally:
+            await engine.stop(at_once=stop.at_once.is_set())
+            for task in (*wishes, failing):
+                task.cancel()
+            await asyncio.gather(*wishes, failing, return_exceptions=True)
 
 
 async def _hurry(stop: Stop, store: StoreApart | StoreInside) -> None:

@@ -55,6 +55,9 @@ class Passed:
     upstream_response_headers: Headers | None
     attempts: int | None
     ended: str | None
+    parent_id: int | None = None
+    note: str | None = None
+    tags: tuple[str, ...] = ()
 
     def exchange(self) -> Exchange:
         """Return the exchange that this is."""
@@ -98,4 +101,7 @@ class Passed:
             attempts=self.attempts,
             ended=self.ended,
             uid=self.uid,
+            parent_id=self.parent_id,
+            note=self.note,
+            tags=self.tags,
         )

@@ -171,6 +171,8 @@ def redact_passed(it: Passed) -> dict[str, str]:
         it.upstream_request_headers = redact_headers(it.upstream_request_headers, keep)
     if it.upstream_response_headers is not None:
         it.upstream_response_headers = _answer_fields(it.upstream_response_headers, keep)
+    if it.note is not None:
+        it.note = _url_text(it.note, keep)
     return found
 
 

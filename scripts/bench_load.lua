@@ -1,11 +1,12 @@
 -- The requests that wrk sends for scripts/bench: each with a number of its own in target and content, so that no two
--- are equal; and one line of figures at the end. Arguments: METHOD TARGET-PREFIX HOST CLOSE(0|1) FIRST-NUMBER [FILE]
-local before, after, parts, number
+-- are equal; and one line of figures at the end. Arguments: METHOD TARGET-PREFIX HOST CLOSE(0|1) FIRST-NUMBER OF [FILE];
+-- after OF numbers they begin again with 0, unless it is 0.
+local before, after, parts, number, of
 
 function init(args)
   local body = ""
-  if args[6] then
-    local file = assert(io.open(args[6], "rb"))
+  if args[7] then
+    local file = assert(io.open(args[7], "rb"))
     body = file:read("*a")
     file:close()
   end
@@ -18,12 +19,14 @@ function init(args)
   before = args[1] .. " " .. args[2]
   after = " HTTP/1.1" .. fields .. "\r\n" .. body
   number = tonumber(args[5])
+  of = tonumber(args[6])
   parts = {}
   for part in (after .. "000000000000"):gmatch("(.-)000000000000") do parts[#parts + 1] = part end
 end
 
 function request()
   number = number + 1
+  if of > 0 then number = number % of end
   local own = string.format("%012d", number)
   return before .. own .. table.concat(parts, own)
 end

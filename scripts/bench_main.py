@@ -28,15 +28,17 @@ from typing import Any
 
 import bench_diff
 import bench_growth
+import bench_playing
 from bench_load import WORKLOADS, Workload, check, load
 from bench_peers import DIRECT, NODE, PEERS, ROOT, Peer, Running, Upstream, start, upstream
 from bench_picture import picture
+from bench_playing import MOCK, PLAYERS
 from bench_report import into_page, markdown, summary, tables
 
 PAGE = ROOT / "docs" / "performance.md"
 PICTURE = ROOT / "docs" / "images" / "performance.svg"
-EXTRAS = ("growth", "memory", "start", "diff")
-"""What is asked of scimproxy alone. Workloads that play recordings back have their place beside `diff`."""
+EXTRAS = ("growth", "memory", "start", "diff", "replay")
+"""What is asked of scimproxy alone."""
 
 
 class Bench:
@@ -112,15 +114,18 @@ class Bench:
                 if one is None:
                     turns[name].append(self._turn(workload, target))
                     continue
+                anew = one.peer.writes_json_anew
                 with one.tree.running():
-                    wrong = check(one.url, workload, self.next_number(), 1 if workload.blob else 10)
+                    few = 1 if workload.blob else 10
+                    wrong = check(one.url, workload, self.next_number(), few, as_json=anew)
                     if name not in before:
                         before[name] = one.tree.resident()
                         one.tree.forget_peak()
                     cpu = one.tree.cpu()
                     made = self._turn(workload, one.url)
                     made["cpu_s"] = one.tree.cpu() - cpu
-                    made["error"] = wrong or made["error"] or check(one.url, workload, self.next_number(), 1)
+                    last = check(one.url, workload, self.next_number(), 1, as_json=anew)
+                    made["error"] = wrong or made["error"] or last
                     turns[name].append(made)
                     peak[name], after[name] = one.tree.peak(), one.tree.resident()
         rows = {}
@@ -141,6 +146,14 @@ class Bench:
             url, workload, self.options.seconds, self.next_number(), same=self.options.same, scratch=self.folder
         )
         return {**asdict(sample), "cpu_s": 0.0}
+
+    def mock(self, players: Sequence[Peer]) -> dict[str, Any]:
+        """Measure who answers from a recording."""
+        self.tell(f"mock: making recordings for {len(players)}")
+        folder = self.folder / "players"
+        made = self.workload(MOCK, players, {one.name: bench_playing.seed(one, folder / one.name) for one in players})
+        shutil.rmtree(folder, ignore_errors=True)
+        return made
 
     # --- scimproxy alone ---
 
@@ -180,6 +193,14 @@ class Bench:
         shutil.rmtree(self.folder / "diff", ignore_errors=True)
         return made
 
+    def replay(self) -> dict[str, Any]:
+        """Measure `scimproxy replay` against the upstream."""
+        count = 2_000 if self.options.quick else 10_000
+        self.tell(f"replay: making a run of {count:,} exchanges, and sending it again")
+        made = bench_playing.measure_replay(self.folder / "replay", self.up.http, count, self.options.rounds)
+        shutil.rmtree(self.folder / "replay", ignore_errors=True)
+        return made
+
 
 def _cannot(peer: Peer, workload: Workload) -> str | None:
     if peer.forward and (workload.tls or workload.blob):
@@ -212,6 +233,9 @@ def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
     return names
 
 
+_ALL = list(dict.fromkeys([*PEERS, *PLAYERS]))
+
+
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -219,12 +243,12 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description="Measure scimproxy beside other proxies, all in one run (docs/performance.md).",
     )
     parser.add_argument("--quick", action="store_true", help="a short run, about two minutes")
-    parser.add_argument("--only", type=_names([*PEERS]), metavar="PEERS", help=f"of {', '.join(PEERS)}")
+    parser.add_argument("--only", type=_names(_ALL), metavar="PEERS", help=f"of {', '.join(_ALL)}")
     parser.add_argument(
         "--workload",
-        type=_names([*WORKLOADS, *EXTRAS]),
+        type=_names([*WORKLOADS, MOCK.name, *EXTRAS]),
         metavar="NAMES",
-        help=f"of {', '.join([*WORKLOADS, *EXTRAS])}",
+        help=f"of {', '.join([*WORKLOADS, MOCK.name, *EXTRAS])}",
     )
     parser.add_argument("--seconds", type=int, help="length of a turn [3; quick: 1]")
     parser.add_argument("--rounds", type=int, help="turns of each peer at each workload [5; quick: 1]")
@@ -244,17 +268,20 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     given.rounds = given.rounds or (1 if given.quick else 5)
     given.rows = given.rows or ([100_000] if given.quick else [100_000, 1_000_000])
     if given.workload is None:
-        given.workload = [*WORKLOADS, *(name for name in EXTRAS if not (given.quick and name == "memory"))]
+        given.workload = [*WORKLOADS, MOCK.name, *(name for name in EXTRAS if not (given.quick and name == "memory"))]
     return given
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Run what was asked for and return the result document (bench_report.py reads it)."""
-    peers = [
-        peer
-        for name, peer in PEERS.items()
-        if (given.only is None or name in given.only) and (peer.option is None or getattr(given, peer.option))
-    ]
+    peers, players = (
+        [
+            peer
+            for name, peer in known.items()
+            if (given.only is None or name in given.only) and (peer.option is None or getattr(given, peer.option))
+        ]
+        for known in (PEERS, PLAYERS)
+    )
     result: dict[str, Any] = {
         "made": {
             "at": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -278,6 +305,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             rows = bench.workload(workload, peers)
             mib = 64 if workload.blob else 0
             result["workloads"][workload.name] = {"title": workload.title, "mib": mib, "rows": rows}
+        if MOCK.name in given.workload:
+            result["workloads"][MOCK.name] = {"title": MOCK.title, "mib": 0, "rows": bench.mock(players)}
         if "start" in given.workload:
             bench.tell("start-up")
             able = [peer for peer in peers if not peer.missing() and not peer.option]
@@ -288,6 +317,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             result["memory"] = bench.memory()
         if "diff" in given.workload:
             result["diff"] = bench.diff()
+        if "replay" in given.workload:
+            result["replay"] = bench.replay()
         bench.tell("done")
     if sys.stderr.isatty():
         print(file=sys.stderr)
@@ -319,7 +350,7 @@ def main() -> int:
         PICTURE.parent.mkdir(exist_ok=True)
         PICTURE.write_text(picture(result), encoding="utf-8")
     failed = any(row["error"] for work in result["workloads"].values() for row in work["rows"].values())
-    failed |= bool(result.get("diff", {}).get("error"))
+    failed |= any(result.get(name, {}).get("error") for name in ("diff", "replay"))
     return 1 if failed else 0
 
 

@@ -21,7 +21,18 @@ from typing import Any
 
 from bench_process import Tree, free_port, reachable
 
-__all__ = ["DIRECT", "PEERS", "Peer", "Place", "Running", "Upstream", "count_flows", "start", "upstream"]
+__all__ = [
+    "DIRECT",
+    "PEERS",
+    "Peer",
+    "Place",
+    "Running",
+    "Upstream",
+    "count_flows",
+    "count_rows",
+    "start",
+    "upstream",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 NODE = ROOT / ".peers" / "bench"
@@ -58,6 +69,8 @@ class Peer:
     """A body of 64 MiB takes it many seconds: left out of short runs."""
     option: str | None = None
     """The option that names its program, where it is not installed by us."""
+    writes_json_anew: bool = False
+    """Its answers are the same JSON, and other bytes."""
 
     def missing(self) -> str | None:
         """Say what has to be there and is not."""
@@ -79,7 +92,8 @@ def _scimproxy(*options: str) -> Callable[[Place], list[str]]:
     return command
 
 
-def _count_rows(place: Place) -> int:
+def count_rows(place: Place) -> int:
+    """Count the complete exchanges in a peer's database."""
     with contextlib.closing(sqlite3.connect(f"file:{place.folder / 'bench.db'}?mode=ro", uri=True)) as conn:
         return int(conn.execute("SELECT count(*) FROM exchanges WHERE state = 'complete'").fetchone()[0])
 
@@ -168,9 +182,9 @@ _MITMDUMP = Path(sys.executable).with_name("mitmdump")
 PEERS = {
     each.name: each
     for each in (
-        Peer("native", _scimproxy("--engine", "native"), _count_rows, ours=True),
-        Peer("durable", _scimproxy("--engine", "native", "--durable"), _count_rows, ours=True),
-        Peer("mitm", _scimproxy("--engine", "mitmproxy"), _count_rows, ours=True),
+        Peer("native", _scimproxy("--engine", "native"), count_rows, ours=True),
+        Peer("durable", _scimproxy("--engine", "native", "--durable"), count_rows, ours=True),
+        Peer("mitm", _scimproxy("--engine", "mitmproxy"), count_rows, ours=True),
         Peer("mitmdump", _mitmdump, lambda place: count_flows(place.folder / "flows"), needs=(_MITMDUMP,)),
         Peer(
             "talkback",

@@ -14,16 +14,20 @@ __all__ = ["BEGIN", "END", "claims", "fastest_recorder", "into_page", "markdown"
 
 BEGIN = "<!-- bench:begin (written by ./scripts/bench --docs; do not edit) -->"
 END = "<!-- bench:end -->"
-OURS = ("native", "durable", "mitm")
-RECORDERS = ("mitmdump", "talkback", "hoverfly", "wiremock")
+OURS = ("native", "durable", "mitm", "mock", "no-record")
+RECORDERS = ("mitmdump", "talkback", "hoverfly", "wiremock", "prism")
+"""Others to compare with: they record, or (in the workload `mock`) answer from a recording."""
 LABELS = {
     "native": "scimproxy",
     "durable": "scimproxy --durable",
     "mitm": "scimproxy --engine mitmproxy",
+    "mock": "scimproxy mock",
+    "no-record": "scimproxy mock --no-record",
     "mitmdump": "mitmdump -w",
     "talkback": "talkback",
     "hoverfly": "Hoverfly capture",
     "wiremock": "WireMock record",
+    "prism": "Prism",
     "http-proxy": "node http-proxy",
     "nginx": "nginx",
     "direct": "no proxy",
@@ -93,6 +97,11 @@ def _ordered(rows: Rows) -> list[str]:
     return known + [peer for peer in rows if peer not in LABELS]
 
 
+def _label(rows: Rows, peer: str) -> str:
+    label = LABELS.get(peer, peer)
+    return label.removesuffix(" capture").removesuffix(" record") if "mock" in rows else label
+
+
 def _cells(workload: Mapping[str, Any], peer: str) -> list[str]:
     rows: Rows = workload["rows"]
     rate = figure(rows, peer, "per_second")
@@ -114,7 +123,17 @@ def _cells(workload: Mapping[str, Any], peer: str) -> list[str]:
 
 def _heads(workload: Mapping[str, Any]) -> list[str]:
     rate = "MiB/s" if workload["mib"] else "req/s"
-    return [rate, "x rec.", "x nginx", "p50 ms", "p99 ms", "+p50 ms", "CPU ms", "MiB", "grew"]
+    return [
+        rate,
+        "x other" if "mock" in workload["rows"] else "x rec.",
+        "x nginx",
+        "p50 ms",
+        "p99 ms",
+        "+p50 ms",
+        "CPU ms",
+        "MiB",
+        "grew",
+    ]
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -138,7 +157,7 @@ def tables(result: Mapping[str, Any]) -> str:
         rows = workload["rows"]
         lines = [(peer, rows[peer]["error"] or _cells(workload, peer)) for peer in _ordered(rows)]
         made += _table(workload["title"], _heads(workload), lines)
-    made += ["x rec.: times the fastest other tool that records. +p50: over no proxy.", ""]
+    made += ["x rec., x other: times the fastest other tool. +p50: over no proxy.", ""]
     made += _others(result)
     found = claims(result)
     if found:
@@ -174,6 +193,10 @@ def _others(result: Mapping[str, Any]) -> list[str]:
         about = f"{diff['exchanges']:,} exchanges against {diff['exchanges']:,}"
         figures = [number(diff.get(name)) for name in ("seconds", "cpu_s", "peak_mib")]
         made += _table("scimproxy diff", ["s", "CPU s", "MiB"], [(about, diff["error"] or figures)], width=33)
+    if replay := result.get("replay"):
+        about = f"{replay['exchanges']:,} exchanges, 8 at a time"
+        figures = [number(replay.get(name)) for name in ("per_second", "seconds")]
+        made += _table("scimproxy replay", ["a s", "s"], [(about, replay["error"] or figures)], width=33)
     return made
 
 
@@ -199,6 +222,9 @@ def claims(result: Mapping[str, Any]) -> list[tuple[str, str, str, bool]]:
         if rows := work.get(name):
             claim(f"64 MiB {name}: rate to nginx", ratio(rows, "native", "nginx"), 0.5)
             claim(f"64 MiB {name}: memory growth, MiB", figure(rows, "native", "grown_mib"), 32, least=False)
+    if rows := work.get("mock"):
+        claim("mock: rate to talkback's", ratio(rows, "mock", "talkback"), 3)
+        claim("mock --no-record: rate to talkback's", ratio(rows, "no-record", "talkback"), 3)
     if growth := result.get("growth"):
         largest = max(growth, key=int)
         claim(f"rate at {int(largest):,} exchanges to none", growth[largest].get("of_empty"), 0.9)
@@ -230,7 +256,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         heads = ["", *_heads(workload)]
         parts += [f"### {workload['title']}", "", "| " + " | ".join(heads) + " |", "|---" + "|---:" * 9 + "|"]
         for peer in _ordered(rows):
-            label = LABELS.get(peer, peer)
+            label = _label(rows, peer)
             name = f"**{label}**" if peer in OURS else label
             cells = (
                 [rows[peer]["error"].replace("|", "/"), *[""] * 8] if rows[peer]["error"] else _cells(workload, peer)

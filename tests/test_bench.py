@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ sys.path.append(str(ROOT / "scripts"))
 
 from bench_diff import compare_runs, measure_diff  # noqa: E402 - the path is set above
 from bench_load import WORKLOADS, check, parse_figures  # noqa: E402 - as above
-from bench_main import options  # noqa: E402 - as above
+from bench_main import EXTRAS, options  # noqa: E402 - as above
 from bench_payload import BLOB, PIECE, POST_BODY, answer, number_of  # noqa: E402 - as above
 from bench_peers import PEERS, Peer, count_flows, start, upstream  # noqa: E402 - as above
 from bench_picture import picture  # noqa: E402 - as above
+from bench_playing import MOCK, PLAYERS, measure_replay, seed  # noqa: E402 - as above
 from bench_process import cpu_seconds  # noqa: E402 - as above
 from bench_report import BEGIN, END, claims, fastest_recorder, into_page, markdown, ratio, summary, tables  # noqa: E402
 
@@ -173,7 +175,7 @@ def test_the_section_of_the_page_is_replaced_and_nothing_else(result: dict[str, 
 def test_the_committed_page_has_its_marks() -> None:
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     assert into_page(page, "x") != page
-    for name in [*PEERS, *WORKLOADS, "growth", "memory", "start"]:
+    for name in [*PEERS, *PLAYERS, *WORKLOADS, *EXTRAS]:
         assert name in page, f"docs/performance.md does not describe {name}"
 
 
@@ -290,3 +292,64 @@ def test_what_is_told_of_a_diff(result: dict[str, Any]) -> None:
     assert ("diff of 10,000 against 10,000 exchanges, s", "4.10", "<= 5", True) in claims(result)
     result["diff"] = {"exchanges": 10_000, "error": "it broke"}
     assert "10,000 exchanges against 10,000   it broke" in tables(result)
+
+
+# --- mock and replay
+
+
+def test_every_player_gets_the_recording_in_its_own_form(tmp_path: Path) -> None:
+    for name, player in PLAYERS.items():
+        folder = seed(player, tmp_path / name, 3)
+        written = [path for path in folder.rglob("*") if path.is_file()]
+        if player.ours:
+            assert [path.name for path in written] == ["bench.db"]
+        else:
+            text = "".join(path.read_text(encoding="utf-8") for path in written)
+            assert "/scim/v2/Users/000000000002" in text
+            assert "/scim/v2/Users/000000000003" not in text
+
+
+def test_our_mock_gives_the_recorded_bytes(tmp_path: Path) -> None:
+    folder = seed(PLAYERS["mock"], tmp_path / "mock", 3)
+    one = start(PLAYERS["mock"], folder, "http://127.0.0.1:1", tmp_path / "none.pem")
+    try:
+        assert check(one.url, replace(MOCK, of=3), 1, 4) is None
+        assert "wrong answer: 404" in str(check(one.url, replace(MOCK, prefix="/scim/v2/Groups/"), 1, 1))
+    finally:
+        one.tree.end()
+    assert one.recorded() == 5
+
+
+def test_a_replay_is_measured_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with upstream(tmp_path) as up:
+        made = measure_replay(tmp_path / "replay", up.http, 3, 1)
+        assert made["error"] is None
+        assert min(made["seconds"], made["per_second"]) > 0
+        monkeypatch.setattr("bench_playing.answer", lambda *_: (404, "application/scim+json", b"{}"))
+        assert "ended with 1" in measure_replay(tmp_path / "wrong", up.http, 3, 1)["error"]
+
+
+def test_what_is_told_of_mock_and_replay(result: dict[str, Any]) -> None:
+    rows = {"mock": row(900), "talkback": row(300), "hoverfly": row(200), "direct": row(50_000)}
+    result["workloads"]["mock"] = {"title": MOCK.title, "mib": 0, "rows": rows}
+    result["replay"] = {"exchanges": 10_000, "error": None, "per_second": 812.0, "seconds": 15.5}
+    text, page = tables(result), markdown(result)
+    assert "x other" in text
+    assert next(line for line in text.splitlines() if line.startswith("mock ")).split()[1:3] == ["900", "3.00"]
+    assert next(line for line in text.splitlines() if line.startswith("10,000 exchanges, 8")).split()[-2:] == [
+        "812",
+        "15.5",
+    ]
+    assert ("mock: rate to talkback's", "3.00", ">= 3", True) in claims(result)
+    assert "| **scimproxy mock** | 900 |" in page
+    assert "| Hoverfly | 200 |" in page
+
+
+def test_answers_of_a_peer_that_writes_json_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with upstream(tmp_path) as up:
+        _, kind, body = answer("GET", "/scim/v2/Users/000000000001") or (0, "", b"")
+        anew = json.dumps(json.loads(body), indent=1).encode()
+        monkeypatch.setattr("bench_load.answer", lambda *_: (200, kind, anew))
+        assert check(up.http, WORKLOADS["get"], 1, 1, as_json=True) is None
+        assert "wrong answer" in str(check(up.http, WORKLOADS["get"], 1, 1))
+        assert "wrong answer" in str(check(up.http, WORKLOADS["get"], 2, 1, as_json=True))

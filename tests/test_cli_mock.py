@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import factories
 import pytest
 from click.testing import CliRunner, Result
-from recording import Mocking
+from recording import Mocking, command, environment
 
 from scimproxy.cli import cli
 from scimproxy.cli.terminal import width_of
@@ -143,6 +146,28 @@ def test_latency_faults_and_har(tmp_path: Path) -> None:
     assert exchanges[0].timings.total is not None and exchanges[0].timings.total >= 12.0, "it took 12 ms then"
 
 
+def test_nothing_is_recorded_where_nothing_shall(tmp_path: Path) -> None:
+    db = tmp_path / "a.db"
+    recorded(db, factories.exchange("GET", "/scim/v2/Users/1", answer={"id": "1"}))
+    given = command("mock", "1", "--port", "0", "--db", str(db), "--no-record")
+    with subprocess.Popen(given, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        url = urlsplit(next(line.split()[1] for line in lines if "Listening" in line))
+        with closing(http.client.HTTPConnection(str(url.hostname), url.port, timeout=30)) as client:
+            for path, status in (("/Users/1", 200), ("/Users/1", 200), ("/Groups?count=1", 404)):
+                client.request("GET", url.path + path)
+                answer = client.getresponse()
+                assert (answer.status, bool(told(answer.read()))) == (status, True)
+        process.terminate()
+        said = "".join(lines)
+    assert process.returncode == 0
+    assert "nothing is recorded (--no-record)" in said
+    assert said.endswith("Answered 2 requests, 1 miss. Nothing was recorded.\n")
+    with Reader.open(db) as reader:
+        assert [run.kind for run in reader.runs()] == ["record"]
+
+
 def test_stateful(tmp_path: Path) -> None:
     """What was never recorded is answered as the server would; the credentials are those that worked."""
     db = tmp_path / "a.db"
@@ -166,6 +191,7 @@ def test_stateful(tmp_path: Path) -> None:
         (["1", "--strict", "--loose"], "--strict and --loose exclude each other"),
         (["1", "--on-miss", "record"], "--on-miss record needs a server to ask"),
         (["1", "--upstream", "http://127.0.0.1:1"], "--upstream is asked only where you say so"),
+        (["1", "--no-record", "--json"], "--json is not for --no-record"),
         (["1", "--any-token"], "--any-token is for --stateful"),
         (["1", "--stateful", "--match", "method,path"], "--match is not for --stateful"),
         (["1", "--listen-host", "0.0.0.0"], "is not a loopback address"),

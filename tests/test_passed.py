@@ -81,6 +81,7 @@ def passed(**changed: Any) -> Passed:
         "upstream_connection": UPSTREAM,
         "upstream_index": 1,
         "ended": "keep-alive",
+        "tags": (),
     }
     return Passed(**values | changed)
 
@@ -113,6 +114,9 @@ ANY = st.builds(
     upstream_request_headers=st.none() | FIELDS,
     upstream_response_headers=st.none() | FIELDS,
     attempts=st.none() | st.integers(1, 2),
+    parent_id=st.none() | st.integers(1, 9),
+    note=st.sampled_from([None, "mock of run 1", f"see http://a/?token={SECRET}"]),
+    tags=st.sampled_from([(), ("mock",), ("mock", "miss")]),
 )
 
 

@@ -9,7 +9,17 @@ import pytest
 from factories import request
 
 from scimproxy.exchange import Connection, Content, Headers, Response
-from scimproxy.proxy.directing import Directed, altered, asked_plainly, cut_short, directed, fitted, nobody, too_long
+from scimproxy.proxy.directing import (
+    Directed,
+    Fits,
+    altered,
+    asked_plainly,
+    cut_short,
+    directed,
+    fitted,
+    nobody,
+    too_long,
+)
 from scimproxy.proxy.engine import ANYWHERE, EngineOptions, Forward, Target
 from scimproxy.proxy.forwarding import Caller, Tap
 from scimproxy.proxy.intervention import Intervention
@@ -67,6 +77,38 @@ def test_why_is_recorded() -> None:
     assert again.exchange(at=1.0, now_m=1.0, state="pending").ended is None
     silent = passage(intervention=Intervention(), again=True)
     assert silent.exchange(at=1.0, now_m=1.0).note is None
+
+
+def test_why_is_recorded_flat() -> None:
+    why = Intervention(note="because", tags=("mock",), parent_id=3)
+    for one in (passage(intervention=why), passage(intervention=why, given=None), passage(given=CAME)):
+        flat, whole = one.passed(at=1.0, now_m=1.0), one.exchange(at=1.0, now_m=1.0)
+        if one.given is None:
+            assert flat is None
+        else:
+            assert flat is not None
+            assert (flat.note, flat.tags, flat.parent_id) == (whole.note, whole.tags, whole.parent_id)
+            assert flat.exchange().upstream_connection is whole.upstream_connection
+    assert passage(intervention=why, given=CAME, again=True).passed(at=1.0, now_m=1.0) is None
+
+
+def test_fits_are_remembered_by_answer_and_client() -> None:
+    fits = Fits()
+    one = fits.fit(CAME, request(), close=False)
+    assert one.head.startswith(b"HTTP/1.1 200 ")
+    assert b"content-length: 37" in one.head.lower()
+    assert one.given.content == CAME.content
+    assert fits.fit(CAME, request(), close=False) is one
+    assert fits.fit(replace(CAME), request(), close=False) is not one
+    assert fits.fit(CAME, request(), close=True).close
+    assert not fits.fit(CAME, request("HEAD"), close=False).given.content.data
+    old = replace(request(), http_version="1.0")
+    assert b"connection: keep-alive" in fits.fit(CAME, old, close=False).head.lower()
+    long = replace(CAME, content=Content.of(b" " * 17_000))
+    assert fits.fit(long, request(), close=False) is not fits.fit(long, request(), close=False)
+    for _ in range(2048):
+        fits.fit(replace(CAME), request(), close=False)
+    assert fits.fit(CAME, request(), close=False) is not one
 
 
 def test_fitted() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from scimproxy.cli.fault_options import fault_option, faults_from, say_faults
+from scimproxy.cli.group import INTERRUPTED
 from scimproxy.cli.options import Number, db_option, json_option, open_reader, resolve_run
 from scimproxy.cli.printer import Printer, notice
 from scimproxy.cli.sections import Sectioned, typed
@@ -23,9 +24,11 @@ from scimproxy.errors import UsageError
 if TYPE_CHECKING:
     from scimproxy.exchange import Exchange, Run
     from scimproxy.mock.inferring import Inferred
+    from scimproxy.mock.intervening import Mock
     from scimproxy.mock.matching import Matching
     from scimproxy.mock.recorded import Responder
     from scimproxy.mock.stateful import Stateful
+    from scimproxy.proxy.engine import Address, EngineOptions
     from scimproxy.store import Row
 
 __all__ = ["mock_command"]
@@ -64,7 +67,7 @@ _SECTIONS = {
     "What answers": ("match", "strict", "loose", "repeat", "latency", "stateful", "any_token", "explain"),
     "What the recording does not have": ("upstream", "on_miss", "upstream_ca", "insecure_upstream"),
     "Let things go wrong (`scimproxy help faults`)": ("faults",),
-    "Where it listens, and what is recorded": ("port", "listen_host", "engine", "db", "name", "as_json"),
+    "Where it listens, and what is recorded": ("port", "listen_host", "engine", "no_record", "db", "name", "as_json"),
 }
 
 
@@ -117,6 +120,7 @@ _SECTIONS = {
     show_default=True,
     help="What carries the traffic.",
 )
+@click.option("--no-record", is_flag=True, help="Record nothing of what is asked: for load tests.")
 @fault_option
 @db_option
 @click.option("--name", metavar="NAME", help="Name of the run that is recorded.  [default: mock of RUN]")
@@ -133,7 +137,7 @@ def mock_command(run: str, *, db: Path, as_json: bool, **given: Any) -> None:  #
     Names that the client makes up anew are told apart from others and come back in the answers; ids are the
     recorded ones. A request that nothing answers gets 404, with what came closest and why that was not it.
     Each answer says in the header Scimproxy-Mock why it was chosen. What is asked and answered is recorded
-    as a run of its own. Ctrl-C ends it.
+    as a run of its own (not with --no-record). Ctrl-C ends it.
     """
     from scimproxy.app import RecordOptions, refuse_loop
     from scimproxy.cli.record import run_recording
@@ -174,6 +178,10 @@ def mock_command(run: str, *, db: Path, as_json: bool, **given: Any) -> None:  #
     )
     if given["upstream"] is not None:
         refuse_loop(engine, listen)
+    banner = _banner(source, responder, matching, {**given, "intervener": engine.intervener})
+    if given["no_record"]:
+        _answer_unrecorded(engine, given["engine"], mock, banner)
+        return
     options = RecordOptions(
         engine=engine,
         db=db,
@@ -183,8 +191,30 @@ def mock_command(run: str, *, db: Path, as_json: bool, **given: Any) -> None:  #
         engine_name=given["engine"],
         tell_all=as_json,
     )
-    banner = _banner(source, responder, matching, {**given, "intervener": engine.intervener})
     run_recording(options, _MockPrinter(options, as_json=as_json, banner=banner))
+
+
+def _answer_unrecorded(
+    engine: EngineOptions, engine_name: str, mock: Mock, banner: Callable[[str, str], None]
+) -> None:
+    """Answer until a signal comes, and keep nothing."""
+    from scimproxy.app import Stop, answer_unrecorded, run_in_loop
+    from scimproxy.cli.terminal import plural
+
+    def listening(listen: Address) -> None:
+        banner(f"http://{listen}{engine.public_base}", "nothing is recorded (--no-record)")
+
+    async def until_stopped() -> bool:
+        stop = Stop()
+        await answer_unrecorded(engine, engine_name, listening, stop)
+        return stop.at_once.is_set()
+
+    at_once = run_in_loop(until_stopped(), engine_name)
+    counts = mock.counts
+    misses = "1 miss" if counts.misses == 1 else f"{counts.misses:,} misses"
+    click.echo(f"Answered {plural(counts.hits, 'request')}, {misses}. Nothing was recorded.", err=True)
+    if at_once:
+        click.get_current_context().exit(INTERRUPTED)
 
 
 def _check(given: dict[str, Any]) -> None:
@@ -200,6 +230,10 @@ def _check(given: dict[str, Any]) -> None:
     chosen = typed(("match", "strict", "loose"))
     if len(chosen) > 1:
         raise UsageError(f"{' and '.join(chosen)} exclude each other", hint="--match names each matcher itself")
+    for option in typed(("name", "as_json")) if given["no_record"] else ():
+        raise UsageError(
+            f"{option} is not for --no-record: there is no run, and there are no events", hint=f"leave {option} out"
+        )
     asks = given["on_miss"] in {"record", "forward"}
     if asks and given["upstream"] is None:
         raise UsageError(f"--on-miss {given['on_miss']} needs a server to ask", hint="name it with --upstream URL")

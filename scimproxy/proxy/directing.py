@@ -13,10 +13,25 @@ from scimproxy.passed import Passed
 from scimproxy.proxy import answers
 from scimproxy.proxy.engine import ANYWHERE, EngineOptions
 from scimproxy.proxy.forwarding import end_to_end
+from scimproxy.proxy.heads import given_to
+from scimproxy.proxy.http1 import write_response_head
 from scimproxy.proxy.intervention import Intervention
 from scimproxy.proxy.passage import Passage
 
-__all__ = ["AGAIN", "Directed", "altered", "asked_plainly", "cut_short", "directed", "fitted", "nobody", "too_long"]
+__all__ = [
+    "AGAIN",
+    "Directed",
+    "Fit",
+    "Fits",
+    "altered",
+    "asked_plainly",
+    "cut_short",
+    "directed",
+    "fit",
+    "fitted",
+    "nobody",
+    "too_long",
+]
 
 _BODILESS = (204, 304)
 _STALE = ("content-digest", "repr-digest", "digest", "content-md5", "content-encoding")
@@ -55,8 +70,14 @@ class Directed(Passage):
         )
 
     def passed(self, *, at: float, now_m: float) -> Passed | None:
-        """Return the same, flat; None where an intervention is to be told of."""
-        return Passage.passed(self, at=at, now_m=now_m) if self.intervention is None else None
+        """Return the same, flat; None of a second delivery, which no client is told of."""
+        why = self.intervention
+        if self.again:
+            return None
+        made = Passage.passed(self, at=at, now_m=now_m)
+        if made is not None and why is not None:
+            made.parent_id, made.note, made.tags = why.parent_id, why.note, why.tags
+        return made
 
 
 def directed(passage: Passage) -> Directed:
@@ -82,6 +103,51 @@ def fitted(response: Response, request: Request) -> Response:
         content = Content.of(b"" if request.method == "HEAD" else data)
     reason = response.reason or answers.reason(response.status_code)
     return Response(response.status_code, reason, "1.1", headers, content)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """An answer of ours (`of`) as one client gets it, the bytes of its head, and whether the connection ends then."""
+
+    of: Response
+    given: Response
+    head: bytes
+    close: bool
+
+
+def fit(answer: Response, request: Request, *, close: bool) -> Fit:
+    """Return an answer of ours as the client of this request gets it; `close`: the connection ends after it."""
+    ready = fitted(answer, request)
+    given, _, closes = given_to(ready, "none", request.http_version, close=close)
+    head = write_response_head(given.status_code, given.reason, given.headers)
+    return Fit(answer, replace(given, content=ready.content), head, closes)
+
+
+_MOST_FITS = 2048
+_LONGEST_FIT = 16 * 1024
+
+
+class Fits:
+    """Fits answers of ours to clients, and remembers how: a mock gives the same ones again and again.
+
+    They are known by their identity, and kept, so that it stays theirs. Bounded in number and in size.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, bool, bool, bool], Fit] = {}
+
+    def fit(self, answer: Response, request: Request, *, close: bool) -> Fit:
+        """Do what `fit` does."""
+        key = (id(answer), request.method == "HEAD", request.http_version == "1.0", close)
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        made = fit(answer, request, close=close)
+        if len(answer.content.data) <= _LONGEST_FIT:
+            if len(self._known) >= _MOST_FITS:
+                self._known.clear()
+            self._known[key] = made
+        return made
 
 
 def altered(intervention: Intervention, came: Response, request: Request) -> tuple[Response, tuple[Rewrite, ...]]:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Connection, Headers, Request, Response
 from scimproxy.proxy import answers, forwarding
-from scimproxy.proxy.directing import RESET, Directed
+from scimproxy.proxy.directing import RESET, Directed, Fits
 from scimproxy.proxy.engine import Address, EngineOptions, QuickRecorder, Recorder, cannot_listen
 from scimproxy.proxy.forwarding import Tap
 from scimproxy.proxy.guard import Guard
@@ -32,6 +32,7 @@ from scimproxy.proxy.native_directed import DirectedFlow
 from scimproxy.proxy.native_flow import Flow
 from scimproxy.proxy.passage import Passage
 from scimproxy.proxy.pool import Pool
+from scimproxy.proxy.unrecorded import Unrecorded
 
 __all__ = ["NativeEngine", "new_event_loop"]
 
@@ -69,6 +70,8 @@ class NativeEngine:
         self.pool = Pool(options, recorder.connection)
         self.asks = Asks(options)
         self.answers = Answers()
+        self.fits = Fits()
+        self.records = not isinstance(recorder, Unrecorded)
         self.guard = None if options.guard is None else Guard(options, options.guard)
         self.passage_of: type[Passage] = Passage if options.intervener is None else Directed
         self.flow_of: type[Flow] = Flow if options.intervener is None else DirectedFlow

@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from scimproxy.exchange import Failure, Request, Response
 from scimproxy.proxy import directing, forwarding
-from scimproxy.proxy.directing import Directed
-from scimproxy.proxy.heads import Ask, given_to, written_fields
-from scimproxy.proxy.http1 import write_chunk, write_last_chunk, write_response_head
+from scimproxy.proxy.directing import Directed, Fit
+from scimproxy.proxy.heads import Ask, written_fields
+from scimproxy.proxy.http1 import write_chunk, write_last_chunk
 from scimproxy.proxy.intervention import Intervention
 from scimproxy.proxy.native_flow import CONTINUE, Client, Engine, Flow
 from scimproxy.proxy.passage import Passage
@@ -94,7 +94,7 @@ class DirectedFlow(Flow):
         elif plan.cut == "before":
             self._cut(None)
         elif plan.response is not None:
-            self._answer(directing.fitted(plan.response, passage.request))
+            self._answer(plan.response)
         else:
             if plan.alter is not None:
                 assert self.ask is not None
@@ -104,25 +104,25 @@ class DirectedFlow(Flow):
 
     # -- the answer -------------------------------------------------------------------------------------------
 
-    def _answer(self, made: Response) -> None:
+    def _answer(self, ours: Response) -> None:
         """Give the client an answer that is ours; recorded like any other."""
         passage = self.passage
         if not self.reader.done:
             self.close_after = True
         passage.origin = self._plan.origin
-        self._give(made)
+        self._give(self.engine.fits.fit(ours, passage.request, close=self.close_after))
         passage.ended = "closed" if self.close_after else "keep-alive"
         self._commit()
 
-    def _give(self, made: Response) -> None:
+    def _give(self, fit: Fit) -> None:
         """Hold this answer for the client, whatever came from the upstream."""
-        passage = self.passage
-        given, _, self.close_after = given_to(made, "none", passage.request.http_version, close=self.close_after)
+        passage, content = self.passage, fit.given.content
         self._framing = "none"
-        passage.given = replace(given, content=made.content)
+        self.close_after = fit.close
+        passage.given = fit.given
         passage.response_tap = forwarding.Tap(self.engine.options.max_content)
-        passage.response_tap.feed(made.content.data)
-        self._held = [write_response_head(given.status_code, given.reason, given.headers), made.content.data]
+        passage.response_tap.feed(content.data)
+        self._held = [fit.head, content.data]
 
     def _read_head(self, data: bytes) -> bytes:
         rest = super()._read_head(data)
@@ -152,7 +152,7 @@ class DirectedFlow(Flow):
             assert passage.came is not None
             came = replace(passage.came, content=passage.response_tap.content())
             made, passage.rewrites = directing.altered(plan, came, passage.request)
-            self._give(made)
+            self._give(directing.fit(made, passage.request, close=self.close_after))
 
     def _commit(self, *, cut: bool = False) -> None:
         plan, passage = self._plan, self.passage

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 from scimproxy.errors import ScimproxyError
 from scimproxy.exchange import Failure, Headers, Phase, Response
 from scimproxy.proxy import answers, forwarding
+from scimproxy.proxy.directing import Fits
 from scimproxy.proxy.engine import EngineOptions, QuickRecorder, Recorder
 from scimproxy.proxy.guard import too_large
 from scimproxy.proxy.heads import Answers, Ask, given_to
@@ -47,6 +48,8 @@ class Engine(Protocol):
     quick: QuickRecorder | None
     pool: Pool
     answers: Answers
+    fits: Fits
+    records: bool
 
     def fault(self, where: str, flow: Flow | None) -> None:
         """Log a fault of our own and count the exchange."""
@@ -559,6 +562,9 @@ class Flow:
         """Record the exchange as it stands; then release what is held, or cut the connection."""
         self._finished = True
         passage, quick = self.passage, self.engine.quick
+        if not self.engine.records:
+            self._settle(None, cut=cut)
+            return
         try:
             if quick is not None and not cut and not self._aborted:
                 passed = passage.passed(at=time.time(), now_m=time.perf_counter())

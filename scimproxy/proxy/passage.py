@@ -120,7 +120,7 @@ class Passage:
     def passed(self, *, at: float, now_m: float) -> Passed | None:
         """Return the same, flat, of one that ended as most do; None where there is more to tell of it."""
         head, given, came, link, caller = self.request, self.given, self.came, self.link, self.caller
-        if given is None or came is None or link is None:
+        if given is None:
             return None
         if self.failure is not None or self.rewrites or self.request_trailers is not None:
             return None
@@ -143,17 +143,17 @@ class Passage:
             self.origin,
             self.started_at,
             at,
-            link.dns_ms,
-            link.connect_ms,
-            link.tls_ms,
+            None if link is None else link.dns_ms,
+            None if link is None else link.connect_ms,
+            None if link is None else link.tls_ms,
             _between(self.ready_m, self.sent_m),
             _between(self.sent_m, self.first_m),
             _between(self.first_m, self.last_m),
             _between(self.started_m, now_m),
             self.client_connection,
             self.client_index,
-            link.connection,
-            link.index,
+            None if link is None else link.connection,
+            None if link is None else link.index,
             self._address(),
             caller.address,
             caller.claim,
@@ -161,7 +161,7 @@ class Passage:
             caller.host,
             self._unless_same(self.upstream_target),
             None if self.upstream_headers == head.headers else self.upstream_headers,
-            None if came.headers is given.headers or came.headers == given.headers else came.headers,
+            None if came is None or came.headers is given.headers or came.headers == given.headers else came.headers,
             self.attempts,
             self.ended,
         )

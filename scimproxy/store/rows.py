@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -147,6 +148,7 @@ def headers_from_text(text: str) -> Headers:
     return Headers((name, value) for name, value in json.loads(text))
 
 
+@lru_cache(maxsize=256)
 def tags_text(tags: tuple[str, ...]) -> str | None:
     """Return tags as JSON text; None where there are none."""
     return _dumps(tags) if tags else None
@@ -313,7 +315,7 @@ def passed_row(it: Passed) -> list[Any]:
         it.attempts, it.ended, it.http_version, it.headers, it.content, None, it.wire_bytes,
         it.response_http_version, it.response_headers, it.response_content, None, it.response_wire_bytes,
         it.upstream_request_target, it.upstream_request_headers, it.upstream_response_headers,
-        None, None, None, it.uid, None, None,
+        None, it.note, tags_text(it.tags) if it.tags else None, it.uid, it.parent_id, None,
     ]  # fmt: skip
 
 
