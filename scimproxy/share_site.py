@@ -54,7 +54,8 @@ class Site:
         Raises:
             OSError: the port is taken.
         """
-        runner = web.ServerRunner(web.Server(self._answer, access_log=None))
+        # A reader who takes the page slowly does not hold up the end.
+        runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=1.0)
         await runner.setup()
         self._runner = runner
         site = web.TCPSite(runner, host, port)

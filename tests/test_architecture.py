@@ -391,6 +391,7 @@ TABLE: dict[str, Row] = {
             "replay_run",
             "report",
             "run_reading",
+            "share_site",
             "stopping",
             "store",
             "suite.masking",

@@ -28,8 +28,9 @@ from scimproxy.web.readers import Readers
 from scimproxy.web.replaying import Replaying
 from scimproxy.web.resources import before_and_after, touching
 from scimproxy.web.routes import Route
+from scimproxy.web.sharing import Sharing, open_shares
 from scimproxy.web.suggest import suggestions
-from scimproxy.web.whole import whole
+from scimproxy.web.whole import iso, whole
 
 __all__ = ["API", "Api", "mark_json", "row_json"]
 
@@ -42,10 +43,11 @@ _MARKS = 5_000
 class Api:
     """The handlers of one inspector."""
 
-    def __init__(self, readers: Readers, edits: Edits, replaying: Replaying) -> None:
+    def __init__(self, readers: Readers, edits: Edits, replaying: Replaying, sharing: Sharing) -> None:
         self._readers = readers
         self._edits = edits
         self._replaying = replaying
+        self._sharing = sharing
         self.described: list[Route] = []
         """Every route of the API: the server's own beside these."""
 
@@ -62,6 +64,10 @@ class Api:
             Route("DELETE", run, self.delete_run, "Delete a run with all its exchanges"),
             Route("GET", f"{run}/suite", self.suite, "How the suite of a run came out, with Runscope's names"),
             Route("GET", f"{run}/tunnel", self.tunnel, "What became of the tunnel of a run"),
+            Route("GET", f"{run}/share", self.share_of, "Whether a run is shareable, and until when; never the link"),
+            Route("POST", f"{run}/share", self.share, "Make a run shareable: its link, told once; older ones die",
+                  body={"keep_names": "boolean"}),
+            Route("DELETE", f"{run}/share", self.unshare, "Make a run private: its link is dead at once"),
             Route(
                 "GET", f"{run}/export", self.export_run, "A run as a file", query={"format": ", ".join(FORMATS)},
                 media="application/octet-stream",
@@ -294,6 +300,36 @@ class Api:
         run = await self._run(request)
         assert run.id is not None
         await self._edits.delete(run.id)
+        return web.Response(status=204)
+
+    async def share_of(self, request: web.Request) -> web.Response:
+        """Tell whether a run is shareable."""
+        run = await self._run(request)
+        found = await self._readers.ask(lambda _: open_shares(self._readers.path).get(run.id or 0))
+        return answer(
+            {"shareable": False}
+            if found is None
+            else {
+                "shareable": True,
+                "keep_names": found.keep_names,
+                "created_at": iso(found.created_at),
+                "expires_at": iso(found.expires_at),
+            }
+        )
+
+    async def share(self, request: web.Request) -> web.Response:
+        """Make a run shareable."""
+        run = await self._run(request)
+        given = await body(request, keep_names=bool)
+        assert run.id is not None
+        link = await self._sharing.share(run.id, keep_names=bool(given.get("keep_names")))
+        return answer({"url": link["url"], "expires_at": iso(link["expires_at"])})
+
+    async def unshare(self, request: web.Request) -> web.Response:
+        """Make a run private."""
+        run = await self._run(request)
+        assert run.id is not None
+        await self._sharing.unshare(run.id)
         return web.Response(status=204)
 
     # --- shared with the pages ---

@@ -34,6 +34,7 @@ from scimproxy.web.door import Refused
 from scimproxy.web.readers import Readers
 from scimproxy.web.resources import before_and_after, touching
 from scimproxy.web.routes import Route
+from scimproxy.web.sharing import open_shares
 
 __all__ = ["Pages"]
 
@@ -169,7 +170,10 @@ class Pages:
         """List the runs."""
         before = number(request, "before")
         page = await self._readers.ask(lambda reader: _counted(reader, before))
-        return self._page("runs.html", nav="runs", runs=page, more=page[-1]["id"] if len(page) == _RUNS else None)
+        shared = await self._readers.ask(lambda _: open_shares(self._readers.path))
+        return self._page(
+            "runs.html", nav="runs", runs=page, shared=shared, more=page[-1]["id"] if len(page) == _RUNS else None
+        )
 
     async def run(self, request: web.Request) -> web.Response:
         """Show a run."""
@@ -189,6 +193,7 @@ class Pages:
             suite = reader.suite(number_of)
             return {
                 "run": _run(run),
+                "share": open_shares(self._readers.path).get(number_of),
                 "outcomes": reader.outcomes(number_of) if (run.exchange_count or 0) <= _COUNTED else [],
                 "suite": None if suite is None else _suite(suite),
                 "history": [] if suite is None else _history(reader, run),

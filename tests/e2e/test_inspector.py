@@ -307,3 +307,34 @@ def test_many_rows_are_a_window(browser: Any, tmp_path: Path) -> None:
             assert rows(page).count() < 100
     finally:
         served.close()
+
+
+def test_a_run_is_shared_read_without_cookies_and_private_again(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/runs") as page:
+        toggle = page.get_by_role("switch", name="Run 1 is shareable")
+        api.expect(toggle).not_to_be_checked()
+        toggle.click()
+        api.expect(page.get_by_label("Link")).to_have_value(re.compile(r"/s/[\w-]{43}$"))
+        link = page.get_by_label("Link").input_value()
+        page.get_by_role("button", name="Copy").click()
+        api.expect(page.get_by_role("dialog").get_by_role("status")).to_contain_text("opied")
+        stranger = browser.new_context()
+        other = stranger.new_page()
+        other.goto(link)
+        api.expect(other.locator("h1")).to_contain_text("first")
+        assert other.evaluate("document.cookie") == ""
+        assert stranger.cookies() == []
+        page.get_by_role("button", name="Done").click()
+        page.goto(f"{served.url}/runs/1")
+        toggle = page.get_by_role("switch")
+        api.expect(toggle).to_be_checked()
+        assert link.rpartition("/")[2] not in page.content()
+        api.expect(toggle).to_be_enabled()
+        toggle.press("Space")
+        api.expect(page.locator("#share-said")).to_contain_text("private")
+        api.expect(toggle).not_to_be_checked()
+        again = other.reload()
+        assert again is not None
+        assert again.status == 404
+        api.expect(other.locator("body")).to_contain_text("There is nothing here.")
+        stranger.close()
