@@ -26,6 +26,7 @@ from scimproxy.web.edits import Edits
 from scimproxy.web.openapi import document
 from scimproxy.web.readers import Readers
 from scimproxy.web.replaying import Replaying
+from scimproxy.web.replays import Replays
 from scimproxy.web.resources import before_and_after, touching
 from scimproxy.web.routes import Route
 from scimproxy.web.sharing import Sharing, open_shares
@@ -43,10 +44,13 @@ _MARKS = 5_000
 class Api:
     """The handlers of one inspector."""
 
-    def __init__(self, readers: Readers, edits: Edits, replaying: Replaying, sharing: Sharing) -> None:
+    def __init__(
+        self, readers: Readers, edits: Edits, replaying: Replaying, replays: Replays, sharing: Sharing
+    ) -> None:
         self._readers = readers
         self._edits = edits
         self._replaying = replaying
+        self._replays = replays
         self._sharing = sharing
         self.described: list[Route] = []
         """Every route of the API: the server's own beside these."""
@@ -68,6 +72,12 @@ class Api:
             Route("POST", f"{run}/share", self.share, "Make a run shareable: its link, told once; older ones die",
                   body={"keep_names": "boolean"}),
             Route("DELETE", f"{run}/share", self.unshare, "Make a run private: its link is dead at once"),
+            Route(
+                "POST", f"{run}/replay", self.replay_run, "Begin to send a run again, as a new run",
+                body={"to": "string", "auth": "string", "fresh_names": "boolean"},
+            ),
+            Route("GET", f"{run}/replay", self.replay_of, "How far the replay is that makes this run"),
+            Route("DELETE", f"{run}/replay", self.stop_replay, "End the replay that makes this run, in order"),
             Route(
                 "GET", f"{run}/export", self.export_run, "A run as a file", query={"format": ", ".join(FORMATS)},
                 media="application/octet-stream",
@@ -300,6 +310,26 @@ class Api:
         run = await self._run(request)
         assert run.id is not None
         await self._edits.delete(run.id)
+        return web.Response(status=204)
+
+    async def replay_run(self, request: web.Request) -> web.Response:
+        """Begin to send a run again."""
+        run = await self._run(request)
+        given = await body(request, to=str, auth=str, fresh_names=bool)
+        assert run.id is not None
+        return answer(
+            await self._replays.begin(
+                run.id, to=given.get("to"), auth=given.get("auth"), fresh_names=bool(given.get("fresh_names"))
+            )
+        )
+
+    async def replay_of(self, request: web.Request) -> web.Response:
+        """Tell how far a replay is."""
+        return answer(self._replays.of(name_of(request, "run")))
+
+    async def stop_replay(self, request: web.Request) -> web.Response:
+        """End a replay."""
+        self._replays.stop(name_of(request, "run"))
         return web.Response(status=204)
 
     async def share_of(self, request: web.Request) -> web.Response:

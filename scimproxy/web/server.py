@@ -25,6 +25,7 @@ from scimproxy.web.feed import Feed
 from scimproxy.web.pages import Pages
 from scimproxy.web.readers import Readers
 from scimproxy.web.replaying import Replaying
+from scimproxy.web.replays import Replays
 from scimproxy.web.routes import Handler, Route
 from scimproxy.web.sharing import Sharing
 from scimproxy.web.stream import Stream
@@ -81,7 +82,9 @@ class Inspector:
         self._stream = Stream(self._readers, self._feed)
         self._edits = Edits(options.db, read_only=options.read_only)
         self._sharing = Sharing(options.db, read_only=options.read_only)
-        self._api = Api(self._readers, self._edits, Replaying(options.db, read_only=options.read_only), self._sharing)
+        self._replays = Replays(options.db, read_only=options.read_only)
+        replaying = Replaying(options.db, read_only=options.read_only)
+        self._api = Api(self._readers, self._edits, replaying, self._replays, self._sharing)
         self._pages = Pages(self._readers, self._api, read_only=options.read_only)
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
@@ -136,10 +139,11 @@ class Inspector:
         await web.SockSite(self._runner, listener).start()
 
     async def stop(self) -> None:
-        """End streams and connections, make private what was shared from here, close the database."""
+        """End streams, connections and replays, make private what was shared from here, close the database."""
         self._stream.end()
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._replays.close()
         await self._sharing.close()
         self._readers.close()
 

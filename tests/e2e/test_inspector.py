@@ -338,3 +338,15 @@ def test_a_run_is_shared_read_without_cookies_and_private_again(browser: Any, se
         assert again.status == 404
         api.expect(other.locator("body")).to_contain_text("There is nothing here.")
         stranger.close()
+
+
+def test_a_whole_run_is_replayed_and_leads_to_the_comparison(browser: Any, served: Served) -> None:
+    with listener(lambda _: http(404)) as port, opened(browser, served, "/runs/1") as page:
+        page.wait_for_load_state()
+        page.get_by_role("button", name="Replay…").click()
+        page.get_by_label("To", exact=True).fill(f"http://127.0.0.1:{port}/scim/v2")
+        page.get_by_label("Authorization").fill("Bearer x")
+        page.get_by_label("Fresh names").check()
+        page.get_by_role("button", name="Send 6 requests").click()
+        page.wait_for_url("**/diff?a=1&b=3")
+        api.expect(page.locator(".verdict")).to_contain_text("breaking")
