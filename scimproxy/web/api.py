@@ -5,6 +5,7 @@ One rule: reading goes through `Readers`, changing through `Edits`; a GET change
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import Any
 
@@ -13,7 +14,7 @@ from aiohttp import web
 from scimproxy import __version__
 from scimproxy.errors import SyntaxProblem, UsageError
 from scimproxy.exchange import Exchange, Run
-from scimproxy.export import FORMATS, curl
+from scimproxy.export import FORMATS, curl, export
 from scimproxy.export import pieces as export_pieces
 from scimproxy.overview import exchange_json, run_json
 from scimproxy.query import parse_query
@@ -23,6 +24,7 @@ from scimproxy.store import Reader, Row
 from scimproxy.web.asking import MOST_PAGE, NotThere, answer, body, filter_of, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs
 from scimproxy.web.edits import Edits
+from scimproxy.web.mocks import HOW, Mocks
 from scimproxy.web.openapi import document
 from scimproxy.web.readers import Readers
 from scimproxy.web.replaying import Replaying
@@ -39,19 +41,28 @@ API = "/api/v1"
 _PAGE = 100
 _RUNS = 50
 _MARKS = 5_000
+_CODE = ("curl", "hurl", "pytest")
 
 
 class Api:
     """The handlers of one inspector."""
 
     def __init__(
-        self, readers: Readers, edits: Edits, replaying: Replaying, replays: Replays, sharing: Sharing
+        self,
+        readers: Readers,
+        edits: Edits,
+        *,
+        replaying: Replaying,
+        replays: Replays,
+        sharing: Sharing,
+        mocks: Mocks,
     ) -> None:
         self._readers = readers
         self._edits = edits
         self._replaying = replaying
         self._replays = replays
         self._sharing = sharing
+        self.mocks = mocks
         self.described: list[Route] = []
         """Every route of the API: the server's own beside these."""
 
@@ -78,6 +89,10 @@ class Api:
             ),
             Route("GET", f"{run}/replay", self.replay_of, "How far the replay is that makes this run"),
             Route("DELETE", f"{run}/replay", self.stop_replay, "End the replay that makes this run, in order"),
+            Route("POST", f"{run}/mock", self.begin_mock, "Start a mock of a run, in a process of its own",
+                  body={"how": "string"}),
+            Route("GET", f"{API}/mocks", self.list_mocks, "The mocks that were started here and run"),
+            Route("DELETE", f"{API}/mocks/{{mock}}", self.end_mock, "End a mock"),
             Route(
                 "GET", f"{run}/export", self.export_run, "A run as a file", query={"format": ", ".join(FORMATS)},
                 media="application/octet-stream",
@@ -103,6 +118,10 @@ class Api:
                 body={"text": "string", "to": "string", "auth": "string"},
             ),
             Route("GET", f"{exchange}/curl", self.curl, "The request as a curl command", media="text/plain"),
+            Route(
+                "GET", f"{exchange}/code", self.code, "The request as code to run",
+                query={"as": ", ".join(_CODE)}, media="text/plain",
+            ),
             Route("GET", f"{exchange}/resource", self.resource, "The resource before and after, where known"),
             Route(
                 "GET", f"{exchange}/{{side}}/content", self.content, "A body as stored; side is request or response",
@@ -205,6 +224,21 @@ class Api:
         """Give the request as a command."""
         exchange, _ = redact(await self.whole(request))
         return web.Response(text=curl(exchange), content_type="text/plain", charset="utf-8")
+
+    async def code(self, request: web.Request) -> web.Response:
+        """Give the request as code: a command, a file for Hurl, a file of tests for pytest."""
+        form = request.query.get("as", "curl")
+        if form not in _CODE:
+            raise UsageError(f"there is no code of the kind {form[:40]!r}", hint=f"there are {', '.join(_CODE)}")
+        if form == "curl":
+            return await self.curl(request)
+        exchange, _ = redact(await self.whole(request))
+        run_id = exchange.run_id
+        run = None if run_id is None else await self._readers.ask(lambda reader: _light_run(reader, run_id))
+        if run is None:
+            raise NotThere(f"the run of exchange {exchange.id} is not there", hint="it may have been pruned")
+        made = await asyncio.to_thread(export, run, [exchange], form)
+        return web.Response(body=made, content_type="text/plain", charset="utf-8")
 
     async def content(self, request: web.Request) -> web.StreamResponse:
         """Give a body's bytes, as a file and never as a page."""
@@ -330,6 +364,22 @@ class Api:
     async def stop_replay(self, request: web.Request) -> web.Response:
         """End a replay."""
         self._replays.stop(name_of(request, "run"))
+        return web.Response(status=204)
+
+    async def begin_mock(self, request: web.Request) -> web.Response:
+        """Start a mock."""
+        run = await self._run(request)
+        given = await body(request, how=str)
+        assert run.id is not None
+        return answer(await self.mocks.begin(run.id, given.get("how") or next(iter(HOW))))
+
+    async def list_mocks(self, _request: web.Request) -> web.Response:
+        """List the mocks."""
+        return answer({"mocks": self.mocks.all()})
+
+    async def end_mock(self, request: web.Request) -> web.Response:
+        """End a mock."""
+        await self.mocks.end(name_of(request, "mock"))
         return web.Response(status=204)
 
     async def share_of(self, request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ script or a style of its own (the content security policy would refuse it).
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from scimproxy.web.api import Api
 from scimproxy.web.asking import NotThere, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs
 from scimproxy.web.door import Refused
+from scimproxy.web.mocks import command_line
 from scimproxy.web.readers import Readers
 from scimproxy.web.resources import before_and_after, touching
 from scimproxy.web.routes import Route
@@ -177,7 +179,11 @@ class Pages:
 
     async def run(self, request: web.Request) -> web.Response:
         """Show a run."""
-        return self._page("run.html", nav="runs", **await self._of_run(request))
+        found = await self._of_run(request)
+        run_id = found["run"]["id"]
+        mocks = [one for one in self._api.mocks.all() if one["run_id"] == run_id]
+        command = shlex.join(command_line(self._readers.path, run_id))
+        return self._page("run.html", nav="runs", mocks=mocks, mock_command=command, **found)
 
     async def run_part(self, request: web.Request) -> web.Response:
         """Show what changes of a run while it goes on, as a part of a page."""

@@ -22,6 +22,7 @@ from scimproxy.web.asking import body, of_error, problem
 from scimproxy.web.door import Asked, Door, Refused
 from scimproxy.web.edits import Edits, ReadOnly
 from scimproxy.web.feed import Feed
+from scimproxy.web.mocks import Mocks
 from scimproxy.web.pages import Pages
 from scimproxy.web.readers import Readers
 from scimproxy.web.replaying import Replaying
@@ -83,8 +84,15 @@ class Inspector:
         self._edits = Edits(options.db, read_only=options.read_only)
         self._sharing = Sharing(options.db, read_only=options.read_only)
         self._replays = Replays(options.db, read_only=options.read_only)
-        replaying = Replaying(options.db, read_only=options.read_only)
-        self._api = Api(self._readers, self._edits, replaying, self._replays, self._sharing)
+        self._mocks = Mocks(options.db, read_only=options.read_only)
+        self._api = Api(
+            self._readers,
+            self._edits,
+            replaying=Replaying(options.db, read_only=options.read_only),
+            replays=self._replays,
+            sharing=self._sharing,
+            mocks=self._mocks,
+        )
         self._pages = Pages(self._readers, self._api, read_only=options.read_only)
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
@@ -139,11 +147,12 @@ class Inspector:
         await web.SockSite(self._runner, listener).start()
 
     async def stop(self) -> None:
-        """End streams, connections and replays, make private what was shared from here, close the database."""
+        """End streams, connections, replays and mocks, make private what was shared from here, close the database."""
         self._stream.end()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._replays.close()
+        await self._mocks.close()
         await self._sharing.close()
         self._readers.close()
 

@@ -350,3 +350,12 @@ def test_a_whole_run_is_replayed_and_leads_to_the_comparison(browser: Any, serve
         page.get_by_role("button", name="Send 6 requests").click()
         page.wait_for_url("**/diff?a=1&b=3")
         api.expect(page.locator(".verdict")).to_contain_text("breaking")
+
+
+def test_an_exchange_is_copied_as_hurl_and_python(browser: Any, served: Served) -> None:
+    permissions = ["clipboard-read", "clipboard-write"]
+    with opened(browser, served, "/exchanges/2", permissions=permissions) as page:
+        for name, word in (("hurl", f"/Users/{ID}"), ("Python", "def test_")):
+            page.get_by_role("button", name=f"Copy as {name}").click()
+            api.expect(page.locator("#spoken")).to_contain_text(name)
+            assert word in page.evaluate("navigator.clipboard.readText()")
