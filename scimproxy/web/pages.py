@@ -202,6 +202,7 @@ class Pages:
                 "share": open_shares(self._readers.path).get(number_of),
                 "outcomes": reader.outcomes(number_of) if (run.exchange_count or 0) <= _COUNTED else [],
                 "suite": None if suite is None else _suite(suite),
+                "again": None if suite is None else _again(self._readers.path, run, suite),
                 "history": [] if suite is None else _history(reader, run),
                 "tunnel": reader.tunnel_events(number_of),
             }
@@ -280,6 +281,15 @@ def _suite(suite: SuiteResult) -> dict[str, Any]:
         "variables": suite.initial_variables,
         "steps": [{"it": step, "problems": problems(step)} for step in suite.steps],
     }
+
+
+def _again(db: Path, run: Run, suite: SuiteResult) -> str | None:
+    """Return the command that runs a suite again; None where its file is not known."""
+    source, target = suite.source or "", suite.target or run.target
+    if not source or not source.isprintable() or source.startswith("-"):
+        return None
+    to = [] if target is None else ["--target", target, "--auth", "-"]
+    return shlex.join(["scimproxy", "run", source, *to, "--db", str(db.absolute())])
 
 
 def _history(reader: Reader, run: Run) -> list[dict[str, Any]]:
