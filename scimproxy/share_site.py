@@ -63,7 +63,9 @@ class Site:
         Raises:
             OSError: the port is taken.
         """
-        runner = web.ServerRunner(web.Server(self._answer, access_log=None, logger=_deaf))
+        # A reader who takes the page slowly does not hold up the end.
+        server = web.Server(self._answer, access_log=None, logger=_deaf)
+        runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
         self._runner = runner
         site = web.TCPSite(runner, host, port)

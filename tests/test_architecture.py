@@ -430,6 +430,7 @@ TABLE: dict[str, Row] = {
             "replay_run",
             "report.suites",
             "run_reading",
+            "share_site",
             "stopping",
             "store",
             "suite.masking",

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from inspectors import fill
-from listeners import free_port
+from listeners import free_port, listener
+from listeners import http as http_answer
 from recording import Up, command, environment, run
 
 from scimproxy.store import Reader
@@ -166,3 +167,39 @@ def test_ui_shows_a_database_until_it_is_stopped(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_suite_is_followed_and_looked_at_until_ctrl_c(tmp_path: Path) -> None:
+    steps = [{"step_type": "request", "method": "GET", "url": "{{SCIMBaseURL}}/Users", "note": "List users"}]
+    suite = tmp_path / "mine.json"
+    suite.write_text(json.dumps({"name": "mine", "steps": steps}), encoding="utf-8")
+    with listener(lambda _: http_answer(200, b"{}")) as server:
+        target = f"http://127.0.0.1:{server}/scim/v2"
+        given = ["run", str(suite), "--target", target, "--db", str(tmp_path / "a.db"), "--skip-preflight", "--json"]
+        process = subprocess.Popen(
+            command(*given, "--ui", "--ui-port", "0"),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            told = json.loads(process.stdout.readline())  # the result is there, and the inspector stays
+            assert told["result"] == "pass"
+            text = ""
+            while "until Ctrl-C" not in text:
+                text += process.stderr.readline() or pytest.fail(f"it ended: {text}")
+            said = re.search(r"Inspector http://127\.0\.0\.1:(\d+)/runs/1#token=(\S+)", text)
+            assert said is not None
+            status, page = ask(int(said[1]), "/runs/1", Authorization=f"Bearer {said[2]}")
+            assert status == 200
+            assert "List users" in page
+            assert f"scimproxy run mine.json --target {target} --auth - --db" in page
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+            assert process.returncode == 0
+            with pytest.raises(OSError, match="refused"):
+                ask(int(said[1]), "/runs/1")
+        finally:
+            process.kill()
+            process.communicate()
+    assert run("run", str(suite), "--ui-port", "0").returncode == 2

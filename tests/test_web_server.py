@@ -15,7 +15,7 @@ from listeners import http, listener
 from scimproxy.store import Reader
 from scimproxy.web.server import Inspector, InspectorOptions
 
-PATHS = {"{exchange}": "1", "{run}": "1", "{side}": "response", "{file}": "page.js"}
+PATHS = {"{mock}": "1", "{exchange}": "1", "{run}": "1", "{side}": "response", "{file}": "page.js"}
 
 
 @pytest.fixture(name="db")
@@ -176,6 +176,20 @@ async def test_bodies_are_files_and_never_pages(db: Path) -> None:
         assert answer.headers["Content-Disposition"].startswith("attachment")
         assert answer.headers["Content-Security-Policy"] == "sandbox"
         assert (await client.ask("GET", "/api/v1/exchanges/6/other/content"))[0] == 404
+
+
+async def test_a_request_is_copied_as_code(db: Path) -> None:
+    async with inspecting(db) as client:
+        for form, word in (("curl", "curl --silent"), ("hurl", f"/Users/{ID}"), ("pytest", "def test_")):
+            status, text, answer = await client.ask("GET", f"/api/v1/exchanges/2/code?as={form}")
+            assert (status, answer.content_type) == (200, "text/plain")
+            assert word in text
+            if form == "pytest":
+                compile(text, "copied.py", "exec")
+            hostile = (await client.ask("GET", f"/api/v1/exchanges/6/code?as={form}"))[0]
+            assert hostile == 200
+        assert (await client.ask("GET", "/api/v1/exchanges/2/code?as=perl"))[0] == 400
+        assert (await client.ask("GET", "/api/v1/exchanges/99/code?as=hurl"))[0] == 404
 
 
 async def test_the_description_names_every_route_of_the_api(db: Path) -> None:

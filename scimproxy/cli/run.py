@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scimproxy.cli.group import INTERRUPTED
-from scimproxy.cli.options import db_option, json_option
+from scimproxy.cli.options import Number, db_option, json_option
 from scimproxy.errors import FormatError, ScimproxyError, UsageError
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     metavar="NAME",
     help="Give get_secret(NAME) the value of the environment variable NAME. Repeatable.",
 )
+@click.option("--ui", is_flag=True, help="Follow it in a browser; the page stays until Ctrl-C.")
+@click.option(
+    "--ui-port", type=Number(0, 65535), metavar="PORT", help="With --ui: its port; 0: any.  [default: 8081]"
+)
 @click.option("--keep-secrets", is_flag=True, help="Store tokens and passwords as they came. Careful.")
 @db_option
 @json_option("the result, with Runscope's names,")
@@ -77,19 +81,25 @@ def run_command(suite: str, *, db: Path, as_json: bool, **given: Any) -> None:  
 
     scimproxy run scim2-spec --target http://127.0.0.1:8000/scim/v2 --auth 'Bearer TOKEN'
 
-    Every request is recorded. Exit code 0: all passed; 1: something failed; 3: something could not be run.
+    Every request is recorded; with --ui, a browser shows them step by step. Exit code 0: all passed; 1: something
+    failed; 3: something could not be run.
     """
     from scimproxy.cli.reports import check_places, write_reports
 
     check_places(given)
+    if given["ui_port"] is not None and not given["ui"]:
+        raise UsageError("--ui-port is for --ui", hint="add --ui")
     options = _options(suite, db, given)
-    result = _run(options, given, as_json=as_json)
-    write_reports(result, db, given)
-    if as_json:
-        from scimproxy.cli.terminal import echo_json
-        from scimproxy.report.suites import runscope_json
 
-        echo_json(runscope_json(result))
+    def report(result: SuiteResult) -> None:
+        write_reports(result, db, given)
+        if as_json:
+            from scimproxy.cli.terminal import echo_json
+            from scimproxy.report.suites import runscope_json
+
+            echo_json(runscope_json(result))
+
+    result = _run(options, given, report, as_json=as_json)
     click.get_current_context().exit(_exit_code(result))
 
 
@@ -270,27 +280,39 @@ def _selected(text: str | None, count: int) -> frozenset[int] | None:
 # --- running it
 
 
-def _run(options: SuiteOptions, given: Mapping[str, Any], *, as_json: bool) -> SuiteResult:
+def _run(
+    options: SuiteOptions, given: Mapping[str, Any], report: Callable[[SuiteResult], None], *, as_json: bool
+) -> SuiteResult:
+    """Run it and report; with --ui, an inspector is beside it until somebody asks to stop."""
     import asyncio
 
     from scimproxy.app import Stop
     from scimproxy.cli.suite_lines import Teller
+    from scimproxy.cli.ui import inspecting
     from scimproxy.suite.script import ScriptEngine
     from scimproxy.suite_run import Sandbox, run_suite
 
     if not given["skip_preflight"]:
         _look_ahead(options)
 
-    async def whole(teller: Teller, engine: ScriptEngine) -> SuiteResult:
+    async def whole(engine: ScriptEngine) -> SuiteResult:
         if not given["skip_preflight"] and options.target is not None:
             await _inspect(options, seed=given["seed_user"])
-        return await run_suite(options, Sandbox(engine, options.named_secrets), teller, Stop())
+        async with inspecting(options.db, ui=given["ui"], ui_port=given["ui_port"]) as url:
+            with _progress(options) as progress:
+                teller = Teller(progress, quiet=as_json, chosen=options.only is not None, inspector=url)
+                result = await run_suite(options, Sandbox(engine, options.named_secrets), teller, Stop())
+            teller.summary(result, options.db)
+            report(result)
+            if url is not None and result.canceled is None:
+                click.echo("The inspector stays until Ctrl-C.", err=True)
+                stop = Stop()
+                with stop.on_signals():
+                    await stop.requested.wait()
+        return result
 
-    with ScriptEngine() as engine, _progress(options) as progress:
-        teller = Teller(progress, quiet=as_json, chosen=options.only is not None)
-        result = asyncio.run(whole(teller, engine))
-    teller.summary(result, options.db)
-    return result
+    with ScriptEngine() as engine:
+        return asyncio.run(whole(engine))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from scimproxy.suite.results import StepResult, SuiteResult
 
 if TYPE_CHECKING:
     from scimproxy.suite.hints import Why
-    from scimproxy.suite_run import News
+    from scimproxy.suite_run import News, Started
 
 __all__ = ["Teller", "print_step", "print_summary"]
 
@@ -30,13 +30,22 @@ _LONGEST = 400
 class Teller:
     """Prints what a run tells; `progress` is a bar of rich or None, `quiet` keeps stdout for data.
 
-    `chosen`: the user chose steps; then those that were left out need no line.
+    `chosen`: the user chose steps; then those that were left out need no line. `inspector` is where the run can be
+    followed, with the token in the fragment: said once, on stderr.
     """
 
-    def __init__(self, progress: Any, *, quiet: bool, chosen: bool = False) -> None:  # noqa: ANN401 - rich is imported late
+    def __init__(
+        self,
+        progress: Any,  # noqa: ANN401 - rich is imported late
+        *,
+        quiet: bool,
+        chosen: bool = False,
+        inspector: str | None = None,
+    ) -> None:
         self._progress = progress
         self._quiet = quiet
         self._chosen = chosen
+        self._inspector = inspector
 
     def __call__(self, news: News) -> None:
         """Print a piece of news."""
@@ -48,7 +57,13 @@ class Teller:
                 print_step(news.result, err=self._quiet)
             if self._progress is not None and "." not in news.result.number and news.result.number != "0":
                 self._progress.advance(0)
-        elif not self._quiet:
+        else:
+            self._started(news)
+
+    def _started(self, news: Started) -> None:
+        if self._inspector is not None:
+            click.echo(f"Inspector {self._inspector.replace('#', f'runs/{news.run.id}#', 1)}", err=True)
+        if not self._quiet:
             target = f" against {news.run.target}" if news.run.target else ""
             click.secho(f"{safe(news.run.name)}{safe(target)}: {plural(news.steps, 'step')}", bold=True, err=True)
 

@@ -5,6 +5,7 @@ One rule: reading goes through `Readers`, changing through `Edits`; a GET change
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import Any
 
@@ -13,7 +14,7 @@ from aiohttp import web
 from scimproxy import __version__
 from scimproxy.errors import SyntaxProblem, UsageError
 from scimproxy.exchange import Exchange, Run
-from scimproxy.exports.formats import FORMATS, curl
+from scimproxy.exports.formats import FORMATS, curl, export
 from scimproxy.exports.formats import pieces as export_pieces
 from scimproxy.overview import exchange_json, run_json
 from scimproxy.query import parse_query
@@ -24,13 +25,16 @@ from scimproxy.suite.masking import without_secrets
 from scimproxy.web.asking import MOST_PAGE, NotThere, answer, body, filter_of, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs
 from scimproxy.web.edits import Edits
+from scimproxy.web.mocks import HOW, Mocks
 from scimproxy.web.openapi import document
 from scimproxy.web.readers import Readers
 from scimproxy.web.replaying import Replaying
+from scimproxy.web.replays import Replays
 from scimproxy.web.resources import before_and_after, touching
 from scimproxy.web.routes import Route
+from scimproxy.web.sharing import Sharing, open_shares
 from scimproxy.web.suggest import suggestions
-from scimproxy.web.whole import whole
+from scimproxy.web.whole import iso, whole
 
 __all__ = ["API", "Api", "mark_json", "row_json"]
 
@@ -38,15 +42,28 @@ API = "/api/v1"
 _PAGE = 100
 _RUNS = 50
 _MARKS = 5_000
+_CODE = ("curl", "hurl", "pytest")
 
 
 class Api:
     """The handlers of one inspector."""
 
-    def __init__(self, readers: Readers, edits: Edits, replaying: Replaying) -> None:
+    def __init__(
+        self,
+        readers: Readers,
+        edits: Edits,
+        *,
+        replaying: Replaying,
+        replays: Replays,
+        sharing: Sharing,
+        mocks: Mocks,
+    ) -> None:
         self._readers = readers
         self._edits = edits
         self._replaying = replaying
+        self._replays = replays
+        self._sharing = sharing
+        self.mocks = mocks
         self.described: list[Route] = []
         """Every route of the API: the server's own beside these."""
 
@@ -63,6 +80,20 @@ class Api:
             Route("DELETE", run, self.delete_run, "Delete a run with all its exchanges"),
             Route("GET", f"{run}/suite", self.suite, "How the suite of a run came out, with Runscope's names"),
             Route("GET", f"{run}/tunnel", self.tunnel, "What became of the tunnel of a run"),
+            Route("GET", f"{run}/share", self.share_of, "Whether a run is shareable, and until when; never the link"),
+            Route("POST", f"{run}/share", self.share, "Make a run shareable: its link, told once; older ones die",
+                  body={"keep_names": "boolean"}),
+            Route("DELETE", f"{run}/share", self.unshare, "Make a run private: its link is dead at once"),
+            Route(
+                "POST", f"{run}/replay", self.replay_run, "Begin to send a run again, as a new run",
+                body={"to": "string", "auth": "string", "fresh_names": "boolean"},
+            ),
+            Route("GET", f"{run}/replay", self.replay_of, "How far the replay is that makes this run"),
+            Route("DELETE", f"{run}/replay", self.stop_replay, "End the replay that makes this run, in order"),
+            Route("POST", f"{run}/mock", self.begin_mock, "Start a mock of a run, in a process of its own",
+                  body={"how": "string"}),
+            Route("GET", f"{API}/mocks", self.list_mocks, "The mocks that were started here and run"),
+            Route("DELETE", f"{API}/mocks/{{mock}}", self.end_mock, "End a mock"),
             Route(
                 "GET", f"{run}/export", self.export_run, "A run as a file", query={"format": ", ".join(FORMATS)},
                 media="application/octet-stream",
@@ -88,6 +119,10 @@ class Api:
                 body={"text": "string", "to": "string", "auth": "string"},
             ),
             Route("GET", f"{exchange}/curl", self.curl, "The request as a curl command", media="text/plain"),
+            Route(
+                "GET", f"{exchange}/code", self.code, "The request as code to run",
+                query={"as": ", ".join(_CODE)}, media="text/plain",
+            ),
             Route("GET", f"{exchange}/resource", self.resource, "The resource before and after, where known"),
             Route(
                 "GET", f"{exchange}/{{side}}/content", self.content, "A body as stored; side is request or response",
@@ -190,6 +225,21 @@ class Api:
         """Give the request as a command."""
         exchange, _ = redact(await self.whole(request))
         return web.Response(text=curl(exchange), content_type="text/plain", charset="utf-8")
+
+    async def code(self, request: web.Request) -> web.Response:
+        """Give the request as code: a command, a file for Hurl, a file of tests for pytest."""
+        form = request.query.get("as", "curl")
+        if form not in _CODE:
+            raise UsageError(f"there is no code of the kind {form[:40]!r}", hint=f"there are {', '.join(_CODE)}")
+        if form == "curl":
+            return await self.curl(request)
+        exchange, _ = redact(await self.whole(request))
+        run_id = exchange.run_id
+        run = None if run_id is None else await self._readers.ask(lambda reader: _light_run(reader, run_id))
+        if run is None:
+            raise NotThere(f"the run of exchange {exchange.id} is not there", hint="it may have been pruned")
+        made = await asyncio.to_thread(export, run, [exchange], form)
+        return web.Response(body=made, content_type="text/plain", charset="utf-8")
 
     async def content(self, request: web.Request) -> web.StreamResponse:
         """Give a body's bytes, as a file and never as a page."""
@@ -295,6 +345,72 @@ class Api:
         run = await self._run(request)
         assert run.id is not None
         await self._edits.delete(run.id)
+        return web.Response(status=204)
+
+    async def replay_run(self, request: web.Request) -> web.Response:
+        """Begin to send a run again."""
+        run = await self._run(request)
+        given = await body(request, to=str, auth=str, fresh_names=bool)
+        assert run.id is not None
+        return answer(
+            await self._replays.begin(
+                run.id, to=given.get("to"), auth=given.get("auth"), fresh_names=bool(given.get("fresh_names"))
+            )
+        )
+
+    async def replay_of(self, request: web.Request) -> web.Response:
+        """Tell how far a replay is."""
+        return answer(self._replays.of(name_of(request, "run")))
+
+    async def stop_replay(self, request: web.Request) -> web.Response:
+        """End a replay."""
+        self._replays.stop(name_of(request, "run"))
+        return web.Response(status=204)
+
+    async def begin_mock(self, request: web.Request) -> web.Response:
+        """Start a mock."""
+        run = await self._run(request)
+        given = await body(request, how=str)
+        assert run.id is not None
+        return answer(await self.mocks.begin(run.id, given.get("how") or next(iter(HOW))))
+
+    async def list_mocks(self, _request: web.Request) -> web.Response:
+        """List the mocks."""
+        return answer({"mocks": self.mocks.all()})
+
+    async def end_mock(self, request: web.Request) -> web.Response:
+        """End a mock."""
+        await self.mocks.end(name_of(request, "mock"))
+        return web.Response(status=204)
+
+    async def share_of(self, request: web.Request) -> web.Response:
+        """Tell whether a run is shareable."""
+        run = await self._run(request)
+        found = await self._readers.ask(lambda _: open_shares(self._readers.path).get(run.id or 0))
+        return answer(
+            {"shareable": False}
+            if found is None
+            else {
+                "shareable": True,
+                "keep_names": found.keep_names,
+                "created_at": iso(found.created_at),
+                "expires_at": iso(found.expires_at),
+            }
+        )
+
+    async def share(self, request: web.Request) -> web.Response:
+        """Make a run shareable."""
+        run = await self._run(request)
+        given = await body(request, keep_names=bool)
+        assert run.id is not None
+        link = await self._sharing.share(run.id, keep_names=bool(given.get("keep_names")))
+        return answer({"url": link["url"], "expires_at": iso(link["expires_at"])})
+
+    async def unshare(self, request: web.Request) -> web.Response:
+        """Make a run private."""
+        run = await self._run(request)
+        assert run.id is not None
+        await self._sharing.unshare(run.id)
         return web.Response(status=204)
 
     # --- shared with the pages ---

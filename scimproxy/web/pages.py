@@ -7,6 +7,7 @@ script or a style of its own (the content security policy would refuse it).
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,11 @@ from scimproxy.web.api import Api
 from scimproxy.web.asking import NotThere, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs
 from scimproxy.web.door import Refused
+from scimproxy.web.mocks import command_line
 from scimproxy.web.readers import Readers
 from scimproxy.web.resources import before_and_after, touching
 from scimproxy.web.routes import Route
+from scimproxy.web.sharing import open_shares
 
 __all__ = ["Pages"]
 
@@ -169,11 +172,18 @@ class Pages:
         """List the runs."""
         before = number(request, "before")
         page = await self._readers.ask(lambda reader: _counted(reader, before))
-        return self._page("runs.html", nav="runs", runs=page, more=page[-1]["id"] if len(page) == _RUNS else None)
+        shared = await self._readers.ask(lambda _: open_shares(self._readers.path))
+        return self._page(
+            "runs.html", nav="runs", runs=page, shared=shared, more=page[-1]["id"] if len(page) == _RUNS else None
+        )
 
     async def run(self, request: web.Request) -> web.Response:
         """Show a run."""
-        return self._page("run.html", nav="runs", **await self._of_run(request))
+        found = await self._of_run(request)
+        run_id = found["run"]["id"]
+        mocks = [one for one in self._api.mocks.all() if one["run_id"] == run_id]
+        command = shlex.join(command_line(self._readers.path, run_id))
+        return self._page("run.html", nav="runs", mocks=mocks, mock_command=command, **found)
 
     async def run_part(self, request: web.Request) -> web.Response:
         """Show what changes of a run while it goes on, as a part of a page."""
@@ -189,8 +199,10 @@ class Pages:
             suite = reader.suite(number_of)
             return {
                 "run": _run(run),
+                "share": open_shares(self._readers.path).get(number_of),
                 "outcomes": reader.outcomes(number_of) if (run.exchange_count or 0) <= _COUNTED else [],
                 "suite": None if suite is None else _suite(suite),
+                "again": None if suite is None else _again(self._readers.path, run, suite),
                 "history": [] if suite is None else _history(reader, run),
                 "tunnel": reader.tunnel_events(number_of),
             }
@@ -269,6 +281,15 @@ def _suite(suite: SuiteResult) -> dict[str, Any]:
         "variables": suite.initial_variables,
         "steps": [{"it": step, "problems": problems(step)} for step in suite.steps],
     }
+
+
+def _again(db: Path, run: Run, suite: SuiteResult) -> str | None:
+    """Return the command that runs a suite again; None where its file is not known."""
+    source, target = suite.source or "", suite.target or run.target
+    if not source or not source.isprintable() or source.startswith("-"):
+        return None
+    to = [] if target is None else ["--target", target, "--auth", "-"]
+    return shlex.join(["scimproxy", "run", source, *to, "--db", str(db.absolute())])
 
 
 def _history(reader: Reader, run: Run) -> list[dict[str, Any]]:

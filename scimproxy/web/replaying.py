@@ -16,6 +16,7 @@ from scimproxy.replay.request_text import from_text, to_text
 from scimproxy.replay_run import News, ReplayOptions, Sent, prepare, replay
 from scimproxy.stopping import Stop
 from scimproxy.web.edits import ReadOnly
+from scimproxy.web.replays import header_value
 
 __all__ = ["Replaying"]
 
@@ -52,9 +53,8 @@ class Replaying:
             UsageError: a value cannot be used; nothing was sent.
         """
         self._refuse_read_only()
-        if auth is not None and not (auth.isascii() and auth.isprintable()):
-            raise UsageError("the credentials hold characters that a header field cannot")
-        options = ReplayOptions(db=self._path, exchange_id=exchange_id, to=to or None, auth=auth or None)
+        auth = header_value(auth)
+        options = ReplayOptions(db=self._path, exchange_id=exchange_id, to=to or None, auth=auth)
         request = None
         if text is not None:
             original = (await asyncio.to_thread(prepare, options)).request()
@@ -70,9 +70,7 @@ class Replaying:
             if isinstance(news, Sent):
                 sent.append(news.exchange.id)
 
-        options = ReplayOptions(
-            db=self._path, exchange_id=exchange_id, to=to or None, auth=auth or None, request=request
-        )
+        options = ReplayOptions(db=self._path, exchange_id=exchange_id, to=to or None, auth=auth, request=request)
         async with self._turn:
             result = await replay(options, tell, Stop())
         return {

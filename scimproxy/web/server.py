@@ -22,10 +22,13 @@ from scimproxy.web.asking import body, of_error, problem
 from scimproxy.web.door import Asked, Door, Refused
 from scimproxy.web.edits import Edits, ReadOnly
 from scimproxy.web.feed import Feed
+from scimproxy.web.mocks import Mocks
 from scimproxy.web.pages import Pages
 from scimproxy.web.readers import Readers
 from scimproxy.web.replaying import Replaying
+from scimproxy.web.replays import Replays
 from scimproxy.web.routes import Handler, Route
+from scimproxy.web.sharing import Sharing
 from scimproxy.web.stream import Stream
 
 __all__ = ["Inspector", "InspectorOptions", "new_token"]
@@ -82,7 +85,17 @@ class Inspector:
         self._feed = Feed(self._readers)
         self._stream = Stream(self._readers, self._feed)
         self._edits = Edits(options.db, read_only=options.read_only)
-        self._api = Api(self._readers, self._edits, Replaying(options.db, read_only=options.read_only))
+        self._sharing = Sharing(options.db, read_only=options.read_only)
+        self._replays = Replays(options.db, read_only=options.read_only)
+        self._mocks = Mocks(options.db, read_only=options.read_only)
+        self._api = Api(
+            self._readers,
+            self._edits,
+            replaying=Replaying(options.db, read_only=options.read_only),
+            replays=self._replays,
+            sharing=self._sharing,
+            mocks=self._mocks,
+        )
         self._pages = Pages(self._readers, self._api, read_only=options.read_only)
         self._runner: web.AppRunner | None = None
         self._door: Door | None = None
@@ -138,10 +151,13 @@ class Inspector:
         await web.SockSite(self._runner, listener).start()
 
     async def stop(self) -> None:
-        """End streams and connections, close the database."""
+        """End streams, connections, replays and mocks, make private what was shared from here, close the database."""
         self._stream.end()
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._replays.close()
+        await self._mocks.close()
+        await self._sharing.close()
         self._readers.close()
 
     # --- the door ---

@@ -17,7 +17,7 @@ from scimproxy.redact import redact
 from scimproxy.scim.message import Operation, operation_of
 from scimproxy.scim.wording import filter_lines
 
-__all__ = ["SHOWN", "resource_in", "whole"]
+__all__ = ["SHOWN", "iso", "resource_in", "whole"]
 
 SHOWN = 512 * 1024
 """Characters of a body that are shown; the whole is for downloading."""

@@ -307,3 +307,55 @@ def test_many_rows_are_a_window(browser: Any, tmp_path: Path) -> None:
             assert rows(page).count() < 100
     finally:
         served.close()
+
+
+def test_a_run_is_shared_read_without_cookies_and_private_again(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/runs") as page:
+        toggle = page.get_by_role("switch", name="Run 1 is shareable")
+        api.expect(toggle).not_to_be_checked()
+        toggle.click()
+        api.expect(page.get_by_label("Link")).to_have_value(re.compile(r"/s/[\w-]{43}$"))
+        link = page.get_by_label("Link").input_value()
+        page.get_by_role("button", name="Copy").click()
+        api.expect(page.get_by_role("dialog").get_by_role("status")).to_contain_text("opied")
+        stranger = browser.new_context()
+        other = stranger.new_page()
+        other.goto(link)
+        api.expect(other.locator("h1")).to_contain_text("first")
+        assert other.evaluate("document.cookie") == ""
+        assert stranger.cookies() == []
+        page.get_by_role("button", name="Done").click()
+        page.goto(f"{served.url}/runs/1")
+        toggle = page.get_by_role("switch")
+        api.expect(toggle).to_be_checked()
+        assert link.rpartition("/")[2] not in page.content()
+        api.expect(toggle).to_be_enabled()
+        toggle.press("Space")
+        api.expect(page.locator("#share-said")).to_contain_text("private")
+        api.expect(toggle).not_to_be_checked()
+        again = other.reload()
+        assert again is not None
+        assert again.status == 404
+        api.expect(other.locator("body")).to_contain_text("There is nothing here.")
+        stranger.close()
+
+
+def test_a_whole_run_is_replayed_and_leads_to_the_comparison(browser: Any, served: Served) -> None:
+    with listener(lambda _: http(404)) as port, opened(browser, served, "/runs/1") as page:
+        page.wait_for_load_state()
+        page.get_by_role("button", name="Replay…").click()
+        page.get_by_label("To", exact=True).fill(f"http://127.0.0.1:{port}/scim/v2")
+        page.get_by_label("Authorization").fill("Bearer x")
+        page.get_by_label("Fresh names").check()
+        page.get_by_role("button", name="Send 6 requests").click()
+        page.wait_for_url("**/diff?a=1&b=3")
+        api.expect(page.locator(".verdict")).to_contain_text("breaking")
+
+
+def test_an_exchange_is_copied_as_hurl_and_python(browser: Any, served: Served) -> None:
+    permissions = ["clipboard-read", "clipboard-write"]
+    with opened(browser, served, "/exchanges/2", permissions=permissions) as page:
+        for name, word in (("hurl", f"/Users/{ID}"), ("Python", "def test_")):
+            page.get_by_role("button", name=f"Copy as {name}").click()
+            api.expect(page.locator("#spoken")).to_contain_text(name)
+            assert word in page.evaluate("navigator.clipboard.readText()")

@@ -66,6 +66,13 @@ export class Detail {
     this.#told.said((await copy(text)) ? "Copied as a curl command." : "It could not be copied.");
   }
 
+  async #code(form) {
+    try {
+      const text = await ask(`/api/v1/exchanges/${this.id}/code?as=${form}`);
+      this.#told.said((await copy(text)) ? `Copied as ${form === "pytest" ? "a Python test (pytest)" : form}.` : "It could not be copied.");
+    } catch (problem) { this.#told.said(`${problem.message} ${problem.hint ?? ""}`); }
+  }
+
   #select(tab) {
     if (!tab) return;
     this.#tab = tab.id;
@@ -105,6 +112,7 @@ export class Detail {
     const what = button.dataset.do;
     if (what === "close") this.close();
     else if (what === "curl") this.curl();
+    else if (what === "code") this.#code(button.dataset.as);
     else if (what === "replay") this.#told.replay(this.id);
     else if (what === "link") this.#told.said((await copy(`${location.origin}/exchanges/${this.id}`)) ? "Copied the link; it works in this browser." : "It could not be copied.");
     else if (what === "compare") { const form = this.#box.querySelector("[data-form=compare]"); form.hidden = !form.hidden; if (!form.hidden) form.querySelector("input").focus(); }

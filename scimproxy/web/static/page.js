@@ -74,11 +74,14 @@ function forms() {
     event.preventDefault();
     const said = form.querySelector("[data-said]");
     const values = Object.fromEntries(new FormData(form));
+    if (said) said.textContent = form.dataset.wait ?? "";
+    if (event.submitter) event.submitter.disabled = true; // a second press is no second wish
     try {
       await ask(form.dataset.send, { method: form.dataset.method, body: form.dataset.method === "DELETE" ? undefined : values });
       if (form.dataset.then) location.assign(form.dataset.then); else location.reload();
     } catch (problem) {
       if (said) said.textContent = `${problem.message} ${problem.hint ?? ""}`;
+      if (event.submitter) event.submitter.disabled = false;
     }
   });
   for (const button of document.querySelectorAll("[data-open]"))
