@@ -236,7 +236,7 @@ export class List {
     time.dateTime = row.started_at; time.title = utc(row.started_at);
     const what = node("span", "what");
     if (other) what.append(node("span", "tag other", `run ${row.run_id}`));
-    what.append(row.operation.summary);
+    what.append(node("span", `method m-${row.method}`, row.method), row.operation.summary);
     what.title = `${row.method} ${row.target}`;
     for (const tag of row.tags) what.append(node("span", "tag", tag));
     if (row.note && row.note !== this.steps.get(row.id)?.note) { const mark = node("span", "tag", "note"); mark.title = row.note; what.append(mark); }

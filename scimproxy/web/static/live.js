@@ -198,7 +198,7 @@ async function replay(id) {
     const found = await ask(`/api/v1/exchanges/${id}/replay`);
     replayed = id; original = found.text;
     $("replay-to").value = found.to; $("replay-text").value = found.text;
-    $("replayed").textContent = [...found.notices, ...found.left_out].join(" ");
+    $("replayed").textContent = [...found.notices, ...found.left_out].join("\n");
     $("replaying").showModal();
   } catch (problem) { tell(`${problem.message} ${problem.hint ?? ""}`); }
 }
@@ -252,4 +252,4 @@ const page = await ask("/api/v1/runs?limit=100").catch(() => ({ runs: [] }));
 for (const run of page.runs) option(run);
 fromAddress();
 await load();
-$("rows").focus({ preventScroll: true });
+$("rows").focus({ preventScroll: true, focusVisible: false });
