@@ -204,15 +204,15 @@ export class List {
     if (line.row) return this.#exchange(line.row, line.other);
     if (line.mark) {
       const made = node("div", "row step");
-      made.setAttribute("role", "presentation");
+      made.setAttribute("aria-hidden", "true"); // a list of options holds options only: each says its step itself
       made.append(node("span", line.mark.result, line.mark.result), node("b", "", `${line.mark.number}. ${line.mark.note || "step"}`));
       return made;
     }
     const run = this.runs.get(line.group);
     const made = node("div", "row group");
-    made.setAttribute("role", "presentation");
+    made.setAttribute("aria-hidden", "true");
     const link = node("a", "", `Run ${line.group}`);
-    link.href = `/runs/${line.group}`;
+    link.href = `/runs/${line.group}`; link.tabIndex = -1; // for the mouse; the detail of an exchange has it too
     made.append(node("b", "", run?.name ?? ""), link);
     if (run) {
       made.append(node("span", "", run.kind));
@@ -249,8 +249,10 @@ export class List {
     const taken = node("span", "took");
     taken.append(node("span", "num", pending ? "" : took(row.total_ms)));
     if (row.total_ms != null && !pending) taken.append(bar(row.total_ms));
+    const step = this.steps.get(row.id);
+    if (step) what.append(node("span", "sr", `, step ${step.number} ${step.note ?? ""} ${step.result}`));
+    if (pending) status.append(node("span", "sr", "in flight"));
     made.append(time, what, resource, node("span", "client", row.client ?? "–"), status, taken);
-    made.setAttribute("aria-label", `${row.operation.summary}, ${pending ? "in flight" : word}, ${row.client ?? "unknown client"}, ${took(row.total_ms)}`);
     return made;
   }
 }
