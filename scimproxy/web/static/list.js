@@ -7,6 +7,7 @@ const KEEP = 6000;
 const PAGE = 200;
 const OVER = 8;
 const ALONE = 4;
+const RUSH = 20;
 
 export const took = (ms) => ms == null ? "" : ms >= 10000 ? `${(ms / 1000).toFixed(1)} s` : ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : ms >= 100 ? `${ms.toFixed(0)} ms` : ms >= 1 ? `${ms.toFixed(1)} ms` : `${ms.toFixed(2)} ms`;
 
@@ -53,18 +54,20 @@ export class List {
   take(data) {
     const steps = data.steps?.length;
     this.#learn(data);
-    const known = new Map(this.rows.map((row) => [row.id, row]));
+    const come = new Map();
     const newest = this.rows[0]?.id ?? 0;
     const oldest = this.rows.at(-1)?.id ?? 0;
     let added = 0, lost = false;
     for (const row of data.exchanges) {
-      if (known.has(row.id)) {
-        Object.assign(known.get(row.id), row);
+      const known = this.get(row.id) ?? come.get(row.id);
+      if (known) {
+        Object.assign(known, row);
         this.#drawn.delete(row.id);
       } else if (row.id > newest ? !this.newer : row.id > oldest || !this.older) {
-        this.rows.push(row); known.set(row.id, row); this.#fresh.add(row.id); added++;
+        this.rows.push(row); come.set(row.id, row); this.#fresh.add(row.id); added++;
       }
     }
+    if (added > RUSH) this.#fresh.clear(); // nobody sees forty rows glow, and painting them costs the most
     const gone = new Set(data.gone ?? []);
     if (gone.size) { const before = this.rows.length; this.rows = this.rows.filter((row) => !gone.has(row.id)); lost = before !== this.rows.length; }
     if (added) {
