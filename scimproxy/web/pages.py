@@ -227,7 +227,8 @@ class Pages:
             raise UsageError("say which resource", hint="open it from an exchange's tab SCIM")
         found = await self._readers.ask(lambda reader: touching(reader, kind, key, 500))
         rows = [{**exchange_json(row), "started_at": row.started_at, "touch": how} for row, how in found]
-        name = next((row["operation"]["resource_name"] for row in reversed(rows) if row["touch"] == "about"), None)
+        names = (row["operation"]["resource_name"] for row in reversed(rows) if row["touch"] == "about")
+        name = next((one for one in names if one), None)
         return self._page("resource.html", nav="live", kind=kind, key=key, name=name, rows=rows)
 
     async def tunnel(self, _request: web.Request) -> web.Response:

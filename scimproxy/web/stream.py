@@ -31,6 +31,8 @@ _BEAT_S = 10.0
 """So often something is said, so that both ends notice when the other is gone."""
 _REST_S = 0.2
 """At most so often a page is told: a person reads no faster."""
+_BEHIND_S = 0.05
+"""So long while there is more to tell: a page catches up, and a recorder on this machine is not starved."""
 
 
 @dataclass(slots=True)
@@ -80,9 +82,10 @@ class Stream:
                         await response.write(_event("beat", {}))
                         continue
                     changed.clear()
-                    if await self._tell(response, place):
+                    more = await self._tell(response, place)
+                    if more:
                         changed.set()
-                    await asyncio.sleep(_REST_S)
+                    await asyncio.sleep(_BEHIND_S if more else _REST_S)
         return response
 
     async def _tell(self, response: web.StreamResponse, place: _Place) -> bool:

@@ -118,7 +118,27 @@ export class Detail {
     else if (what === "compare") { const form = this.#box.querySelector("[data-form=compare]"); form.hidden = !form.hidden; if (!form.hidden) form.querySelector("input").focus(); }
   }
 
+  /** In JSON: arrows go from line to line and fold, c copies the pointer of the line; returns whether it was one of them. */
+  #inJson(event, json) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return false;
+    const line = event.target.closest("[title]"), by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (by) {
+      const lines = [...json.querySelectorAll("[title]")].filter((one) => one.checkVisibility());
+      const next = lines[Math.min(Math.max((line ? lines.indexOf(line) : -1) + by, 0), lines.length - 1)];
+      if (next && !next.matches("summary")) next.tabIndex = -1;
+      next?.focus();
+    } else if (line?.matches("summary") && (event.key === "ArrowLeft" || event.key === "ArrowRight")) {
+      line.parentElement.open = event.key === "ArrowRight";
+    } else if (line?.title.startsWith("/") && event.key === "c") {
+      copy(line.title).then((done) => this.#told.said(done ? `Copied the pointer ${line.title}` : "It could not be copied."));
+    } else return false;
+    event.preventDefault(); event.stopPropagation();
+    return true;
+  }
+
   #key(event) {
+    const json = event.target.closest(".json");
+    if (json && this.#inJson(event, json)) return;
     const tab = event.target.closest("[role=tab]");
     if (!tab || !["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) return;
     event.preventDefault();

@@ -7,6 +7,7 @@ const KEEP = 6000;
 const PAGE = 200;
 const OVER = 8;
 const ALONE = 4;
+const RUSH = 20;
 
 export const took = (ms) => ms == null ? "" : ms >= 10000 ? `${(ms / 1000).toFixed(1)} s` : ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : ms >= 100 ? `${ms.toFixed(0)} ms` : ms >= 1 ? `${ms.toFixed(1)} ms` : `${ms.toFixed(2)} ms`;
 
@@ -53,18 +54,20 @@ export class List {
   take(data) {
     const steps = data.steps?.length;
     this.#learn(data);
-    const known = new Map(this.rows.map((row) => [row.id, row]));
+    const come = new Map();
     const newest = this.rows[0]?.id ?? 0;
     const oldest = this.rows.at(-1)?.id ?? 0;
     let added = 0, lost = false;
     for (const row of data.exchanges) {
-      if (known.has(row.id)) {
-        Object.assign(known.get(row.id), row);
+      const known = this.get(row.id) ?? come.get(row.id);
+      if (known) {
+        Object.assign(known, row);
         this.#drawn.delete(row.id);
       } else if (row.id > newest ? !this.newer : row.id > oldest || !this.older) {
-        this.rows.push(row); known.set(row.id, row); this.#fresh.add(row.id); added++;
+        this.rows.push(row); come.set(row.id, row); this.#fresh.add(row.id); added++;
       }
     }
+    if (added > RUSH) this.#fresh.clear(); // nobody sees forty rows glow, and painting them costs the most
     const gone = new Set(data.gone ?? []);
     if (gone.size) { const before = this.rows.length; this.rows = this.rows.filter((row) => !gone.has(row.id)); lost = before !== this.rows.length; }
     if (added) {
@@ -204,15 +207,15 @@ export class List {
     if (line.row) return this.#exchange(line.row, line.other);
     if (line.mark) {
       const made = node("div", "row step");
-      made.setAttribute("role", "presentation");
+      made.setAttribute("aria-hidden", "true"); // a list of options holds options only: each says its step itself
       made.append(node("span", line.mark.result, line.mark.result), node("b", "", `${line.mark.number}. ${line.mark.note || "step"}`));
       return made;
     }
     const run = this.runs.get(line.group);
     const made = node("div", "row group");
-    made.setAttribute("role", "presentation");
+    made.setAttribute("aria-hidden", "true");
     const link = node("a", "", `Run ${line.group}`);
-    link.href = `/runs/${line.group}`;
+    link.href = `/runs/${line.group}`; link.tabIndex = -1; // for the mouse; the detail of an exchange has it too
     made.append(node("b", "", run?.name ?? ""), link);
     if (run) {
       made.append(node("span", "", run.kind));
@@ -236,7 +239,7 @@ export class List {
     time.dateTime = row.started_at; time.title = utc(row.started_at);
     const what = node("span", "what");
     if (other) what.append(node("span", "tag other", `run ${row.run_id}`));
-    what.append(row.operation.summary);
+    what.append(node("span", `method m-${row.method}`, row.method), row.operation.summary);
     what.title = `${row.method} ${row.target}`;
     for (const tag of row.tags) what.append(node("span", "tag", tag));
     if (row.note && row.note !== this.steps.get(row.id)?.note) { const mark = node("span", "tag", "note"); mark.title = row.note; what.append(mark); }
@@ -249,8 +252,10 @@ export class List {
     const taken = node("span", "took");
     taken.append(node("span", "num", pending ? "" : took(row.total_ms)));
     if (row.total_ms != null && !pending) taken.append(bar(row.total_ms));
+    const step = this.steps.get(row.id);
+    if (step) what.append(node("span", "sr", `, step ${step.number} ${step.note ?? ""} ${step.result}`));
+    if (pending) status.append(node("span", "sr", "in flight"));
     made.append(time, what, resource, node("span", "client", row.client ?? "–"), status, taken);
-    made.setAttribute("aria-label", `${row.operation.summary}, ${pending ? "in flight" : word}, ${row.client ?? "unknown client"}, ${took(row.total_ms)}`);
     return made;
   }
 }

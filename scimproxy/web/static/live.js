@@ -8,7 +8,8 @@ import { enter, tokenIn } from "./session.js";
 
 const $ = (id) => document.getElementById(id);
 const filter = $("filter"), runs = $("run"), told = $("told"), split = $("split"), pause = $("pause"), newer = $("newer"), empty = $("empty");
-let held = false, waiting = null, unseen = 0, asking = null, fresh = true;
+const MOST_HELD = 2000; // of more that came while the list was held, it is asked anew
+let held = false, waiting = null, unseen = 0, asking = null, fresh = true, coming = [], soon = 0;
 
 const list = new List($("rows"), {
   chosen: (id) => show(id),
@@ -19,17 +20,37 @@ const detail = new Detail($("detail"), { closed: () => { split.classList.remove(
 const stream = new Stream({
   exchanges: (data) => {
     for (const run of data.runs) option(run);
-    if (held) { waiting ??= []; waiting.push(data); unseen += data.exchanges.length; button(); return; }
-    const away = !list.atTop;
-    const added = list.take(data);
-    if (away && added) { unseen += added; button(); }
-    for (const row of data.exchanges) detail.changed(row.id);
+    if (held) { waiting ??= []; unseen += data.exchanges.length; if (unseen <= MOST_HELD) waiting.push(data); else waiting.length = 0; button(); return; }
+    coming.push(data);
+    soon ||= setTimeout(arrive, 50); // what comes close together is shown at once; no frame is waited for: none comes in a hidden tab
   },
   state: (word) => state(word),
   trouble: (problem) => tell(`${problem.title}. ${problem.hint ?? ""}`),
   refused: () => { state("lost"); if (!$("entering").open) $("entering").showModal(); },
 });
 const suggest = new Suggest(filter, $("suggestions"), () => load());
+
+/** Join what came into one: the newest word on each exchange counts. */
+function joined(all) {
+  if (all.length === 1) return all[0];
+  const rows = new Map(), gone = new Set(), runs = [], steps = [];
+  for (const data of all) {
+    for (const id of data.gone ?? []) { rows.delete(id); gone.add(id); }
+    for (const row of data.exchanges) { rows.set(row.id, row); gone.delete(row.id); }
+    runs.push(...data.runs); steps.push(...data.steps);
+  }
+  return { exchanges: [...rows.values()], gone: [...gone], runs, steps };
+}
+
+function arrive() {
+  soon = 0;
+  if (!coming.length) return;
+  const data = joined(coming), away = !list.atTop;
+  coming = [];
+  const added = list.take(data);
+  if (away && added) { unseen += added; button(); }
+  if (detail.id !== null && data.exchanges.some((row) => row.id === detail.id)) detail.changed(detail.id);
+}
 
 function query() {
   const found = new URLSearchParams();
@@ -85,7 +106,7 @@ async function load() {
     if (text !== query()) return;
     tell(page.exchanges.length ? "" : page.doubts.join("; "), true);
     for (const run of page.runs) option(run);
-    fresh = false; waiting = null; unseen = 0; button();
+    fresh = false; waiting = null; unseen = 0; coming = []; button();
     list.fill(page);
     stream.open(page.seq, text);
     address();
@@ -120,7 +141,7 @@ function hold(on) {
   held = on;
   pause.setAttribute("aria-pressed", String(on));
   pause.textContent = on ? "Go on" : "Pause";
-  if (!on && waiting) { for (const data of waiting) list.take(data); waiting = null; unseen = 0; }
+  if (!on && waiting) { if (unseen > MOST_HELD) load(); else list.take(joined(waiting)); waiting = null; unseen = 0; }
   button();
   const place = $("state").dataset.state;
   if (place === "live" || place === "held") { $("state").dataset.state = ""; state("live"); }
@@ -198,7 +219,7 @@ async function replay(id) {
     const found = await ask(`/api/v1/exchanges/${id}/replay`);
     replayed = id; original = found.text;
     $("replay-to").value = found.to; $("replay-text").value = found.text;
-    $("replayed").textContent = [...found.notices, ...found.left_out].join(" ");
+    $("replayed").textContent = [...found.notices, ...found.left_out].join("\n");
     $("replaying").showModal();
   } catch (problem) { tell(`${problem.message} ${problem.hint ?? ""}`); }
 }
@@ -252,4 +273,4 @@ const page = await ask("/api/v1/runs?limit=100").catch(() => ({ runs: [] }));
 for (const run of page.runs) option(run);
 fromAddress();
 await load();
-$("rows").focus({ preventScroll: true });
+$("rows").focus({ preventScroll: true, focusVisible: false });

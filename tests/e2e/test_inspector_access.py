@@ -1,0 +1,94 @@
+"""The inspector for everybody: axe-core finds nothing serious on any page, light or dark; JSON pointers by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import Served, api, chromium, needs_chromium, opened, rows
+from inspectors import ID, fill
+
+pytestmark = needs_chromium
+AXE = Path(__file__).resolve().parents[2] / ".peers" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+RUN = """only => axe.run(document, {resultTypes: ["violations"], ...(only ? {runOnly: [only]} : {})}).then(found =>
+  found.violations.filter(one => ["serious", "critical"].includes(one.impact)).map(one =>
+    `${one.id}: ${one.nodes.slice(0, 3).map(node => node.target + " " + node.failureSummary).join("; ")}`))"""
+
+
+@pytest.fixture(name="browser", scope="module")
+def _browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(name="served")
+def _served(tmp_path: Path) -> Iterator[Served]:
+    fill(tmp_path / "a.db")
+    served = Served(tmp_path / "a.db")
+    yield served
+    served.close()
+
+
+def checking(page: Any) -> Callable[[str], None]:
+    """A check of what is shown now: all of axe's rules in the light, contrast in the dark."""
+    axe = AXE.read_text(encoding="utf-8")
+
+    def check(where: str) -> None:
+        page.evaluate(axe)
+        assert page.evaluate(RUN, None) == [], where
+        page.emulate_media(color_scheme="dark")
+        assert page.evaluate(RUN, "color-contrast") == [], f"{where}, dark"
+        page.emulate_media(color_scheme="light")
+
+    return check
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed: ./scripts/test installs it with npm")
+def test_axe_finds_nothing_serious_on_any_page(browser: Any, served: Served) -> None:
+    # axe comes from outside: in this test alone the page's policy lets it in.
+    with opened(browser, served, quiet=False, bypass_csp=True, reduced_motion="reduce", color_scheme="light") as page:
+        check = checking(page)
+        api.expect(rows(page)).to_have_count(7)
+        page.locator("#filter").fill("op:")
+        api.expect(page.get_by_role("option", name="patch", exact=True)).to_be_visible()
+        check("list with suggestions")
+        page.goto(f"{served.url}/exchanges/3")
+        api.expect(page.locator(".exchange")).to_be_visible()
+        for name in ("Request", "Response", "Connection", "SCIM", "Raw"):
+            page.get_by_role("tab", name=name).click()
+            if name == "SCIM":
+                api.expect(page.get_by_role("tabpanel")).to_contain_text("The resource before and after")
+            check(name)
+        page.get_by_role("button", name="Replay…").click()
+        api.expect(page.get_by_role("dialog")).to_be_visible()
+        check("replay")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        page.keyboard.press("?")
+        api.expect(page.get_by_role("dialog")).to_contain_text("the status code of the response")
+        check("help")
+        for path in ("/runs", "/runs/2", "/diff?a=1&b=2", "/tunnel", f"/resources?type=User&id={ID}", "/nothing"):
+            page.goto(served.url + path)
+            api.expect(page.locator("h1")).to_be_visible()
+            check(path)
+        page.context.clear_cookies()
+        page.goto(served.url)
+        api.expect(page.get_by_role("heading", name="The inspector needs its token")).to_be_visible()
+        check("door")
+
+
+def test_a_json_pointer_is_copied_by_keyboard(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/exchanges/2", permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.get_by_role("tab", name="Response").click()
+        api.expect(page.get_by_role("tabpanel")).to_contain_text("userName")
+        page.get_by_role("tabpanel").get_by_role("group", name="JSON").focus()
+        for _ in range(2):
+            page.keyboard.press("ArrowDown")
+        api.expect(page.locator(".json [title='/schemas']")).to_be_focused()
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("c")
+        api.expect(page.locator("#told")).to_have_text("Copied the pointer /id")
+        assert page.evaluate("navigator.clipboard.readText()") == "/id"
