@@ -108,6 +108,7 @@ def test_without_credentials(db: Path) -> None:
     done = call(db, "old")
     assert done.exit_code == 1
     assert "credentials were not kept (Authorization): pass them with --auth" in done.stderr
+    assert "every request got 401, and did not when recorded" in done.stderr.splitlines()[-2]
     assert {one.response.status_code for one in newest(db) if one.response} == {401}
 
 
