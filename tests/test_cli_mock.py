@@ -160,7 +160,7 @@ def test_stateful(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["9"], "There is no run '9'"),
+        (["9"], "there is no run '9'"),
         (["1", "--match", "method,path,colour"], "there is no matcher 'colour'"),
         (["1", "--match", "query"], "--match must name method and path"),
         (["1", "--strict", "--loose"], "--strict and --loose exclude each other"),

@@ -190,7 +190,7 @@ def test_edits_that_send_nothing(
 
 
 MISTAKES = [
-    (["nobody"], "There is no run 'nobody'"),
+    (["nobody"], "there is no run 'nobody'"),
     (["-x", "99"], "there is no exchange 99"),
     (["-x", "old"], "there is no exchange 'old'"),
     (["-x", "1", "--only", "op:create"], "-x sends one exchange"),

@@ -235,7 +235,7 @@ def _read(file: Path, limit: int) -> bytes:
     except OSError as exc:
         raise UsageError(f"{file} cannot be read: {exc.strerror or exc}") from exc
     raise FormatError(
-        f"too big: {size / (1 << 20):,.0f} MiB, the most is {limit / (1 << 20):,.0f} MiB",
+        f"{file} is too big: {size / (1 << 20):,.0f} MiB, the most is {limit / (1 << 20):,.0f} MiB",
         hint="export only the SCIM server's requests from where it comes, or allow more with --max-size",
     )
 
