@@ -94,7 +94,7 @@ def create_app(
 
 def _defect(name: str) -> Defect:
     if name not in DEFECTS:
-        raise UsageError(f"There is no defect {name!r}", hint=f"known are: {', '.join(DEFECTS)}")
+        raise UsageError(f"there is no defect {name!r}", hint=f"known are: {', '.join(DEFECTS)}")
     return DEFECTS[name]
 
 
@@ -279,7 +279,7 @@ async def serve(
     """
     if not _is_loopback(host):
         raise UsageError(
-            f"The demo server listens on loopback only, not on {host}", hint="use 127.0.0.1, ::1 or localhost"
+            f"the demo server listens on loopback only, not on {host}", hint="use 127.0.0.1, ::1 or localhost"
         )
     token = token or secrets.token_urlsafe(16)
     app = create_app(token=token, defects=defects, dialect=dialect, seeded=seeded, trust_forwarded=trust_forwarded)
@@ -291,7 +291,7 @@ async def serve(
     except OSError as exc:
         await runner.cleanup()
         raise ScimproxyError(
-            f"The demo server cannot listen on {host} port {port}: {exc.strerror or exc}",
+            f"the demo server cannot listen on {host} port {port}: {exc.strerror or exc}",
             hint="choose another port, or 0 for a free one",
         ) from exc
     address = runner.addresses[0]

@@ -21,7 +21,7 @@ from scimproxy.errors import ScimproxyError, UsageError
 from scimproxy.exports.locust_file import locust_file
 from scimproxy.exports.variables import Plan
 
-__all__ = ["Load", "run_locust", "secrets_for"]
+__all__ = ["Load", "need_locust", "run_locust", "secrets_for"]
 
 _INTERRUPTED = 130
 _GRACE_S = 15.0
@@ -81,11 +81,11 @@ def _credentials(plan: Plan, value: str) -> str:
     return value
 
 
-def run_locust(plan: Plan, load: Load) -> int:
-    """Run Locust to its end and return an exit code: 0 no request failed, 1 some did, 130 interrupted.
+def need_locust() -> None:
+    """Look whether Locust is there, before anything is said about a load.
 
     Raises:
-        ScimproxyError: Locust is not installed, or did not run.
+        ScimproxyError: it is not installed.
     """
     if importlib.util.find_spec("locust") is None:
         raise ScimproxyError(
@@ -93,6 +93,15 @@ def run_locust(plan: Plan, load: Load) -> int:
             hint="pip install 'scimproxy[load]'; or export the run and run it elsewhere: "
             "scimproxy export RUN --format locust -o locustfile.py",
         )
+
+
+def run_locust(plan: Plan, load: Load) -> int:
+    """Run Locust to its end and return an exit code: 0 no request failed, 1 some did, 130 interrupted.
+
+    Raises:
+        ScimproxyError: Locust is not installed, or did not run.
+    """
+    need_locust()
     with tempfile.TemporaryDirectory(prefix="scimproxy-load-") as folder:
         file = Path(folder) / "locustfile.py"
         file.write_text("".join(locust_file(plan)), encoding="utf-8")

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 
 from scimproxy import __version__
@@ -144,6 +145,9 @@ class ReplayResult:
     unanswered: str | None = None
     """Why there was no answer, where there was none to any request."""
 
+    refused: int = 0
+    """How many requests were answered with 401 that were not when they were recorded."""
+
     @property
     def bindings(self) -> Bindings:
         """Which value of then is which of now."""
@@ -250,6 +254,7 @@ class _Replay:
             notices=prepared.notices,
             canceled=canceled,
             unanswered=_unanswered(self._answers.values()),
+            refused=sum(_wants_credentials(self._answers[at]) > _wants_credentials(prepared.run[at]) for at in sent),
         )
 
     @property
@@ -396,6 +401,11 @@ def _unanswered(answers: Iterable[Seen]) -> str | None:
             return None
         message = message or one.exchange.failure.message
     return message
+
+
+def _wants_credentials(it: Seen) -> bool:
+    response = it.exchange.response
+    return response is not None and response.status_code == HTTPStatus.UNAUTHORIZED
 
 
 # --- what to send, and where

@@ -22,7 +22,10 @@ def test_help_names_every_command() -> None:
     assert result.exit_code == 0
     for entry in COMMANDS:
         assert f"  {entry.name} " in result.stdout
-    assert max(map(len, result.stdout.splitlines())) <= 80
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    jobs = list(dict.fromkeys(entry.job for entry in COMMANDS))
+    assert [line[:-1] for line in lines if line[:-1] in jobs] == jobs  # each heading once: its commands are together
 
 
 def test_version() -> None:
@@ -72,7 +75,7 @@ def test_usage(args: list[str], said: str) -> None:
 
 def test_no_arguments_show_the_help() -> None:
     result = CliRunner().invoke(cli, [])
-    assert "Commands:" in result.output
+    assert "Record:" in result.output
 
 
 @pytest.mark.parametrize("topic", TOPICS)

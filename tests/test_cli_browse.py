@@ -85,7 +85,7 @@ def test_runs(db: Path) -> None:
     header, first, second = result.stdout.splitlines()
     assert header.split() == ["RUN", "KIND", "STARTED", "EXCHANGES", "LOST", "NAME", "TARGET"]
     assert first.split()[:2] == ["1", "record"]
-    assert first.endswith(" 3     2  first   http://127.0.0.1:8000/s…")
+    assert first.endswith(" 3     2  first   127.0.0.1:8000/scim/v2")
     assert second.split()[-1] == "second"
     assert max(len(line) for line in result.stdout.splitlines()) <= 80
 

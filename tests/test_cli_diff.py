@@ -150,7 +150,7 @@ def test_runs_of_two_databases(db: Path, tmp_path: Path) -> None:
     assert noise.stdout.splitlines()[-1] == "2 pairs compared: 1 noise"
     assert invoke(db, "-x", "1", f"{other}:1").stdout.splitlines()[1] == f"B: exchange {other}:1"
     assert invoke(db, "1", f"{tmp_path / 'none.db'}:1").exit_code == 3
-    assert "There is no run 'no:such'" in invoke(db, "1", "no:such").stderr
+    assert "there is no run 'no:such'" in invoke(db, "1", "no:such").stderr
 
 
 def test_timing(db: Path) -> None:

@@ -63,7 +63,7 @@ def test_export_filtered(db: Path) -> None:
     ("args", "said"),
     [
         (["1", "--format", "crul"], "there is no format 'crul'; did you mean 'curl'?"),
-        (["9"], "There is no run '9'."),
+        (["9"], "there is no run '9'"),
         (["1", "-o", "/nonexistent/x.har"], "/nonexistent/x.har cannot be written: No such file or directory"),
         (["1", "--filter", "xyz:1 status:abc"], "Error: "),
     ],
@@ -246,7 +246,7 @@ def test_imports_that_cannot_be(args: list[str], code: int, said: str, db: Path,
         (["first", "--auth", "-"], "stdin"),
         (["first", "--auth", "Bearer tok"], "--auth takes no token"),
         (["first", "--fresh-names"], "--fresh-names does not go with --users"),
-        (["nobody"], "There is no run 'nobody'."),
+        (["nobody"], "there is no run 'nobody'"),
     ],
 )
 def test_loads_that_cannot_be(args: list[str], said: str, db: Path) -> None:

@@ -124,9 +124,9 @@ def test_a_miss_is_recorded_once_and_answered_from_then_on(tmp_path: Path) -> No
         ["upstream", "mock"],
         ["upstream", "upstream"],
     ]
-    assert [(one.note or "").rpartition(". ")[2] for one in (runs[0][0], runs[1][0])] == [
-        "Asked of the upstream, and remembered",
-        "Passed on to the upstream",
+    assert [(one.note or "").partition("; ")[0] for one in (runs[0][0], runs[1][0])] == [
+        "mock of run 1: asked of the upstream, and remembered",
+        "mock of run 1: passed on to the upstream",
     ]
     assert "exchange=learned" in (runs[0][1].note or "")
 
@@ -185,7 +185,7 @@ def test_stateful(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["9"], "There is no run '9'"),
+        (["9"], "there is no run '9'"),
         (["1", "--match", "method,path,colour"], "there is no matcher 'colour'"),
         (["1", "--match", "query"], "--match must name method and path"),
         (["1", "--strict", "--loose"], "--strict and --loose exclude each other"),

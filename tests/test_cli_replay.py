@@ -108,6 +108,7 @@ def test_without_credentials(db: Path) -> None:
     done = call(db, "old")
     assert done.exit_code == 1
     assert "credentials were not kept (Authorization): pass them with --auth" in done.stderr
+    assert "every request got 401, and did not when recorded" in done.stderr.splitlines()[-2]
     assert {one.response.status_code for one in newest(db) if one.response} == {401}
 
 
@@ -189,7 +190,7 @@ def test_edits_that_send_nothing(
 
 
 MISTAKES = [
-    (["nobody"], "There is no run 'nobody'"),
+    (["nobody"], "there is no run 'nobody'"),
     (["-x", "99"], "there is no exchange 99"),
     (["-x", "old"], "there is no exchange 'old'"),
     (["-x", "1", "--only", "op:create"], "-x sends one exchange"),

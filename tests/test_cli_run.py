@@ -262,7 +262,7 @@ def test_bad_selections(text: str) -> None:
         (("run", "{folder}/good.json", "--env", "{folder}/none.json"), "cannot be read"),
         (("run", "{folder}/good.json", "--junit", "{folder}/none/j.xml"), "there is no folder"),
         (("run", "{folder}/good.json", "--target", "ftp://x"), "is not http or https"),
-        (("results", "7"), "There is no run '7'"),
+        (("results", "7"), "there is no run '7'"),
     ],
 )
 def test_bad_input_is_a_sentence(args: tuple[str, ...], words: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,7 @@ def test_the_drills_are_listed() -> None:
         (("okta", "8000", "--fault", "nonsense"), "no word 'nonsense'"),
         (("okta", "8000", "--suite", "no-such"), "no bundled suite"),
         (("okta", "8000", "--port", "8000"), "scimproxy itself"),
+        (("okta", "8000"), "auth, first used in step 1"),
     ],
 )
 def test_what_cannot_be_used_is_told(args: tuple[str, ...], said: str, tmp_path: Path) -> None:
@@ -238,3 +240,14 @@ def test_what_cannot_be_used_is_told(args: tuple[str, ...], said: str, tmp_path:
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_is_not_there_is_told_before_anything_is_recorded(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    done = run(
+        "drill", "okta", f"http://127.0.0.1:{port}/scim/v2", "--auth", "Bearer x", "--db", str(tmp_path / "a.db")
+    )
+    assert done.returncode == 3
+    assert "nothing listens there" in done.stderr
+    assert not (tmp_path / "a.db").exists()

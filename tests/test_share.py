@@ -214,7 +214,7 @@ def test_what_a_user_gets_wrong(db: Path) -> None:
         assert found.exit_code in {2, 3}, found.output
         return found.stderr
 
-    assert "There is no run" in said("share", "nope")
+    assert "there is no run" in said("share", "nope")
     assert "is for `scimproxy up`" in said("share", "mine", "--tunnel", "ngrok", "--idle-close", "5m")
     assert "nonsense" in said("share", "mine", "--tunnel", "nonsense")
     assert "private; it was before" in CliRunner().invoke(cli, ["unshare", "mine", "--db", str(db)]).stderr

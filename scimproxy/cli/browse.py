@@ -67,7 +67,8 @@ def _run_cells(run: Run, *, with_lost: bool, with_public: bool) -> list[Cell]:
     name = "" if run.target is not None and run.name in run.target else run.name  # named after its target
     started = moment(run.started_at)[:16]
     public = [run.public_url or ""] if with_public else []
-    return [str(run.id), run.kind, started, f"{run.exchange_count or 0:,}", *lost, name, run.target or "", *public]
+    target = (run.target or "").removeprefix("http://")  # in 80 columns the port would be cut otherwise
+    return [str(run.id), run.kind, started, f"{run.exchange_count or 0:,}", *lost, name, target, *public]
 
 
 @click.command("log")

@@ -124,8 +124,6 @@ def _options(drill: Drill, target: str, db: Path, given: dict[str, Any]) -> Dril
     auth = _auth(given["auth"])
     upstream = Target.parse(target)
     make = _suite(given, db, auth)
-    if not live:
-        make(str(upstream))  # what is wrong with the suite is told before anything starts
     engine = EngineOptions(
         target=upstream,
         listen_port=given["port"],
@@ -134,6 +132,8 @@ def _options(drill: Drill, target: str, db: Path, given: dict[str, Any]) -> Dril
         response_timeout_s=120.0,
     )
     refuse_loop(engine, Address("127.0.0.1", given["port"]))
+    if not live:
+        _look(make(str(upstream)))
     return DrillOptions(
         record=RecordOptions(
             engine=engine, db=db, name=f"drill {drill.name}", engine_name=given["engine"], tell_all=True
@@ -145,6 +145,20 @@ def _options(drill: Drill, target: str, db: Path, given: dict[str, Any]) -> Dril
         insecure=given["insecure"],
         ca=given["ca"],
     )
+
+
+def _look(suite: SuiteOptions) -> None:
+    """Tell what is wrong with the suite or the server before anything starts.
+
+    Raises:
+        ScimproxyError: the suite misses something, or nothing answers there.
+    """
+    import asyncio
+
+    from scimproxy.cli.run import inspect, look_ahead
+
+    look_ahead(suite, "a drill takes the suite's variables from --auth and its own file")
+    asyncio.run(inspect(suite, seed=False))
 
 
 def _faults(drill: Drill, texts: tuple[str, ...], *, live: bool) -> tuple[Fault, ...]:

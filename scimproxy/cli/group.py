@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from itertools import groupby
 from typing import Any, NoReturn
 
 import click
@@ -26,11 +27,12 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A command by name: the module of this package that holds it, and its line in the list of commands."""
+    """A command by name: the module of this package that holds it, its line in the list, and the job it is for."""
 
     name: str
     module: str
     summary: str
+    job: str
 
 
 class LazyGroup(click.Group):
@@ -65,9 +67,11 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
-        """List the commands without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(entry.name, entry.summary) for entry in self.entries.values()])
+        """List the commands by the job they are for, all summaries in one column, without importing any."""
+        width = max((len(name) for name in self.entries), default=0)
+        for job, entries in groupby(self.entries.values(), key=lambda entry: entry.job):
+            with formatter.section(job):
+                formatter.write_dl([(entry.name.ljust(width), entry.summary) for entry in entries])
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Run the command; colours follow NO_COLOR and FORCE_COLOR before they follow the terminal."""

@@ -82,9 +82,10 @@ def run_load(
     """
     from scimproxy.cli.terminal import plural, safe
     from scimproxy.exports.variables import plan
-    from scimproxy.load import Load, run_locust, secrets_for
+    from scimproxy.load import Load, need_locust, run_locust, secrets_for
     from scimproxy.proxy.engine import Target
 
+    need_locust()
     planned = plan(run, exchanges)
     if not planned.sends:
         raise UsageError(f"run {run.id} holds no request that can be sent again")

@@ -37,6 +37,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _LATENCY = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*(ms|s)", re.ASCII)
 _MOST_DELAY_S = 60.0
 _MANY = 2000
+_LONGEST_NOTE = 600
 
 
 class Latency(click.ParamType[float | Literal["recorded"]]):
@@ -128,17 +129,16 @@ _SECTIONS = {
 def mock_command(run: str, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Answer requests from RUN (an id, a name, `last`, or a HAR file), as the recorded server did.
 
-    scimproxy mock last --port 8080
-
+    \b
+    scimproxy mock last --port 9000
     scimproxy mock 3 --stateful --explain
-
-    scimproxy mock recording.har --on-miss record --upstream http://127.0.0.1:8000/scim/v2
+    scimproxy mock run.har --on-miss record --upstream http://127.0.0.1:8000
 
     Names that the client makes up anew are told apart from others and come back in the answers; ids are the
     recorded ones. A request that nothing answers gets 404, with what came closest and why that was not it.
     Each answer says in the header Scimproxy-Mock why it was chosen. What is asked and answered is recorded
     as a run of its own (not with --no-record). Ctrl-C ends it.
-    """
+    """  # noqa: D301 - \b is click's mark: keep these lines
     from scimproxy.app import RecordOptions, refuse_loop
     from scimproxy.cli.record import run_recording
     from scimproxy.mock.intervening import Mock
@@ -347,7 +347,7 @@ def _banner(
         if responder.skipped:
             notice("note", f"left out: {_skipped(responder)}")
         say_faults(given["intervener"])
-        click.echo(err=True)
+        click.echo("\n  Ctrl-C ends it.\n", err=True)
 
     return tell
 
@@ -360,4 +360,5 @@ class _MockPrinter(Printer):
         if "miss" in row.tags and row.note and self._is_news(row.note):
             from scimproxy.cli.terminal import safe
 
-            click.echo(click.wrap_text(safe(row.note[:600]), 80, " " * 10, " " * 10), err=True)
+            said = safe(row.note if len(row.note) <= _LONGEST_NOTE else f"{row.note[:_LONGEST_NOTE]}...")
+            click.echo(click.wrap_text(said, 80, " " * 10, " " * 10), err=True)

@@ -122,7 +122,7 @@ def resolve_run(reader: Reader, text: str | None) -> Run:
     if text is None or text == "last":
         run = reader.run("last")
         if run is None:
-            raise UsageError("The database holds no run.", hint="record one with `scimproxy up TARGET`")
+            raise UsageError("the database holds no run", hint="record one with `scimproxy up TARGET`")
         return run
     if text.isdecimal() and len(text) <= 18:  # SQLite's integers end there
         run = reader.run(int(text))
@@ -131,4 +131,4 @@ def resolve_run(reader: Reader, text: str | None) -> Run:
     named = [run for run in reader.runs() if run.name == text]
     if named:
         return max(named, key=lambda run: run.id or 0)
-    raise UsageError(f"There is no run {text!r}.", hint="`scimproxy runs` lists them; `last` is the newest")
+    raise UsageError(f"there is no run {text!r}", hint="`scimproxy runs` lists them; `last` is the newest")

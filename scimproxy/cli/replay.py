@@ -409,5 +409,12 @@ def _tell_end(result: ReplayResult) -> None:
         notice("note", f"{len(result.left_out) - 20} more were not sent; --json tells why")
     if result.unanswered is not None:
         notice("error", f"{result.run.target} gave no answer at all: {result.unanswered}", "is this its address?")
+    if result.refused:
+        many = "every request" if result.refused == result.sent else f"{result.refused} of {result.sent} requests"
+        notice(
+            "warning",
+            f"{many} got 401, and did not when recorded",
+            "--auth env:NAME, file:FILE or - gives the Authorization value, with its scheme",
+        )
     if result.canceled is not None:
         notice("note", f"{result.canceled}; {result.sent} of {result.total} were sent, and are kept")

@@ -87,7 +87,7 @@ def _find(reader: Reader, text: str | None) -> SuiteResult:
         for run in reader.runs(newest_first=True):
             if run.kind == "suite" and run.id is not None and (result := reader.suite(run.id)) is not None:
                 return result
-        raise UsageError("The database holds no suite's run.", hint="make one with `scimproxy run SUITE`")
+        raise UsageError("the database holds no suite's run", hint="make one with `scimproxy run SUITE`")
     chosen = resolve_run(reader, text)
     assert chosen.id is not None
     found = reader.suite(chosen.id)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scimproxy.suite.results import SuiteResult
     from scimproxy.suite_run import SuiteOptions
 
-__all__ = ["run_command"]
+__all__ = ["inspect", "look_ahead", "run_command"]
 
 _LARGEST = 20_000_000
 _REMARKS = 5
@@ -293,11 +293,11 @@ def _run(
     from scimproxy.suite_run import Sandbox, run_suite
 
     if not given["skip_preflight"]:
-        _look_ahead(options)
+        look_ahead(options, "--skip-preflight runs the suite all the same")
 
     async def whole(engine: ScriptEngine) -> SuiteResult:
         if not given["skip_preflight"] and options.target is not None:
-            await _inspect(options, seed=given["seed_user"])
+            await inspect(options, seed=given["seed_user"])
         async with inspecting(options.db, ui=given["ui"], ui_port=given["ui_port"]) as url:
             with _progress(options) as progress:
                 teller = Teller(progress, quiet=as_json, chosen=options.only is not None, inspector=url)
@@ -335,8 +335,8 @@ def _progress(options: SuiteOptions) -> Iterator[Any]:
         yield progress
 
 
-def _look_ahead(options: SuiteOptions) -> None:
-    """Refuse a run that would miss variables; warn of a token without its scheme.
+def look_ahead(options: SuiteOptions, hint: str) -> None:
+    """Refuse a run that would miss variables, with this hint; warn of a token without its scheme.
 
     Raises:
         UsageError: nothing defines a variable; the message lists all, and says where each would come from.
@@ -362,9 +362,7 @@ def _look_ahead(options: SuiteOptions) -> None:
         for one in missing:
             click.echo(f"  {click.style(safe(one.name), bold=True)}, first used in {safe(one.place)}", err=True)
             click.echo(f"      {safe(one.source)}", err=True)
-        raise UsageError(
-            f"{plural(len(missing), 'variable')} missing", hint="--skip-preflight runs the suite all the same"
-        )
+        raise UsageError(f"{plural(len(missing), 'variable')} missing", hint=hint)
     known = {**options.environment.initial_variables, **options.pinned}
     for name in AUTH_NAMES:
         problem = auth_problem(str(known[name])) if name in known and "{{" not in str(known[name]) else None
@@ -385,7 +383,12 @@ def _remark(suite: Suite) -> None:
         notice("note", f"{plural(len(found) - _REMARKS, 'more remark')} of this kind about the suite's file")
 
 
-async def _inspect(options: SuiteOptions, *, seed: bool) -> None:
+async def inspect(options: SuiteOptions, *, seed: bool) -> None:
+    """Look whether the server is there and lets us in; a suite that reads the first user may get one (`seed`).
+
+    Raises:
+        ScimproxyError: it does not answer.
+    """
     from scimproxy.cli.printer import notice
     from scimproxy.suite.preflight import AUTH_NAMES, reads_first_user
     from scimproxy.suite_run import inspect_target, seed_user

@@ -73,8 +73,10 @@ Exit codes of every command.
        damaged, a bad file, a tunnel that cannot be opened
   130  interrupted by Ctrl-C; what was recorded is written
 
-`up` and `log --follow` are ended by Ctrl-C or TERM: that is 0. A second Ctrl-C
-ends `up` without waiting for what is in flight: that is 130."""
+What runs until it is stopped (`up`, `mock`, `share`, `ui`, `demo --serve`,
+`drill --live`, `log --follow`) is ended by Ctrl-C or TERM: that is 0, or what
+came out. A second Ctrl-C ends `up` and `mock` without waiting for what is in
+flight: that is 130."""
 
 
 def _guard() -> str:

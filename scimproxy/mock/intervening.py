@@ -91,18 +91,21 @@ class Mock:
 
     def _missed(self, request: Request, miss: Miss) -> Intervention:
         self.counts.misses += 1
-        note, tags = f"mock{self._run}: {miss.detail}", ("mock", "miss")
+        tags = ("mock", "miss")
         if self._on_miss == "error":
-            return Intervention(response=miss.response, origin="mock", note=note, tags=tags)
+            return Intervention(
+                response=miss.response, origin="mock", note=f"mock{self._run}: {miss.detail}", tags=tags
+            )
         if self._on_miss == "forward" or self.counts.learned >= _MOST_LEARNED:
-            return Intervention(note=f"{note}. Passed on to the upstream", tags=tags)
+            return Intervention(note=f"mock{self._run}: passed on to the upstream; {miss.detail}", tags=tags)
 
         def learn(came: Response) -> Response:
             made = Exchange(request=request, response=came, origin="upstream", started_at=0.0)
             self.counts.learned += self._responder.learn(made)
             return came
 
-        return Intervention(note=f"{note}. Asked of the upstream, and remembered", tags=tags, alter=learn)
+        note = f"mock{self._run}: asked of the upstream, and remembered; {miss.detail}"
+        return Intervention(note=note, tags=tags, alter=learn)
 
 
 def latency_of(exchange: Exchange) -> float:
