@@ -12,7 +12,7 @@ from scimproxy.exchange import Failure, Headers, Tls
 from scimproxy.report.suites_html import html
 from scimproxy.suite.results import ScriptResult, StepResult, SuiteResult
 
-VOID = {"meta", "br", "link", "img", "input"}
+VOID = {"meta", "br", "link", "img", "input", "col"}
 
 
 class Page(HTMLParser):
