@@ -359,3 +359,16 @@ def test_an_exchange_is_copied_as_hurl_and_python(browser: Any, served: Served) 
             page.get_by_role("button", name=f"Copy as {name}").click()
             api.expect(page.locator("#spoken")).to_contain_text(name)
             assert word in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_two_exchanges_are_chosen_by_keyboard_and_stand_side_by_side(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/diff?of=exchanges") as page:
+        page.wait_for_load_state()
+        api.expect(page.locator("#choices option")).to_have_count(7)
+        page.get_by_label("A", exact=True).focus()
+        for keys in ("2", "Tab", "3", "Enter"):
+            page.keyboard.press(keys)
+        page.wait_for_url("**/diff?of=exchanges&a=2&b=3")
+        differs = page.get_by_role("region", name="Response of both").locator("tr.differs")
+        api.expect(differs).to_have_count(3)  # its length, a comma, and the value
+        api.expect(differs.last).to_contain_text('"active": false')
