@@ -195,12 +195,14 @@ class Pages:
         number_of = name_of(request, "run")
 
         def read(reader: Reader) -> dict[str, Any]:
+            seq = reader.newest_seq()  # before all else: what comes meanwhile comes as an event too
             run = reader.run(number_of)
             if run is None:
                 raise NotThere(f"there is no run {number_of}", hint="it may have been pruned")
             suite = reader.suite(number_of)
             return {
                 "run": _run(run),
+                "seq": seq,
                 "share": open_shares(self._readers.path).get(number_of),
                 "outcomes": reader.outcomes(number_of) if (run.exchange_count or 0) <= _COUNTED else [],
                 "suite": None if suite is None else _suite(suite),

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import exchange, run
+from factories import T0, exchange, run, suite_step
 from inspectors import ID, SCRIPT, TOKEN, USER, fill
 from listeners import http, listener
 
 from scimproxy.store import Store
+from scimproxy.store.suites import SuiteRows
+from scimproxy.suite.results import SuiteResult
 from scimproxy.web.server import Inspector, InspectorOptions
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is a dev dependency: ./scripts/test installs it")
@@ -95,6 +97,8 @@ def opened(browser: Any, served: Served, path: str = "/", *, quiet: bool = True,
     page.on("console", lambda message: said.append(message.text) if message.type in {"error", "warning"} else None)
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(f"{served.url}{path}#token={TOKEN}")
+    page.locator("header.top").wait_for()  # the door, which has none, leads on by itself
+    page.wait_for_load_state()
     try:
         yield page
     finally:
@@ -286,7 +290,14 @@ def test_runs_are_compared_and_one_is_deleted(browser: Any, served: Served) -> N
 def test_narrow_pages_do_not_scroll_sideways(browser: Any, served: Served, width: int, scheme: str) -> None:
     with opened(browser, served, color_scheme=scheme) as page:
         page.set_viewport_size({"width": width, "height": 700})
-        for path in ("/", "/exchanges/3", "/runs", "/runs/2", "/tunnel", f"/resources?type=User&id={ID}"):
+        for path in (
+            "/",
+            "/exchanges/3",
+            "/runs",
+            "/runs/2",
+            "/diff?of=exchanges&a=2&b=3",
+            f"/resources?type=User&id={ID}",
+        ):
             page.goto(served.url + path)
             api.expect(page.locator("main")).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
@@ -307,6 +318,24 @@ def test_many_rows_are_a_window(browser: Any, tmp_path: Path) -> None:
             assert rows(page).count() < 100
     finally:
         served.close()
+
+
+def test_a_suite_is_followed_step_by_step(browser: Any, served: Served) -> None:
+    with Store.open(served.options.db) as store:
+        going = store.start_run(run(kind="suite", name="mine"))
+        assert going.id is not None
+        rows_of = SuiteRows(store, going.id)
+        so_far = SuiteResult(name="mine", result="pass", source="mine.json", started_at=T0)
+        rows_of.save(so_far)
+        with opened(browser, served, f"/runs/{going.id}") as page:
+            api.expect(page.locator(".verdict")).to_contain_text("running")
+            api.expect(page.get_by_text("scimproxy run mine.json --target")).to_be_visible()
+            number = store.add(exchange(run_id=going.id, target="/scim/v2/Users?count=1"))
+            rows_of.add(suite_step(note="first step", exchange_id=number))
+            api.expect(page.locator(".steps")).to_contain_text("first step")
+            rows_of.save(replace(so_far, result="fail", ended_at=T0 + 1))
+            store.finish_run(going.id, ended_at=T0 + 1)
+            api.expect(page.locator(".verdict")).to_contain_text("Failed")
 
 
 def test_a_run_is_shared_read_without_cookies_and_private_again(browser: Any, served: Served) -> None:
@@ -342,7 +371,6 @@ def test_a_run_is_shared_read_without_cookies_and_private_again(browser: Any, se
 
 def test_a_whole_run_is_replayed_and_leads_to_the_comparison(browser: Any, served: Served) -> None:
     with listener(lambda _: http(404)) as port, opened(browser, served, "/runs/1") as page:
-        page.wait_for_load_state()
         page.get_by_role("button", name="Replay…").click()
         page.get_by_label("To", exact=True).fill(f"http://127.0.0.1:{port}/scim/v2")
         page.get_by_label("Authorization").fill("Bearer x")
@@ -363,7 +391,6 @@ def test_an_exchange_is_copied_as_hurl_and_python(browser: Any, served: Served) 
 
 def test_two_exchanges_are_chosen_by_keyboard_and_stand_side_by_side(browser: Any, served: Served) -> None:
     with opened(browser, served, "/diff?of=exchanges") as page:
-        page.wait_for_load_state()
         api.expect(page.locator("#choices option")).to_have_count(7)
         page.get_by_label("A", exact=True).focus()
         for keys in ("2", "Tab", "3", "Enter"):
