@@ -84,6 +84,8 @@ def opened(browser: Any, served: Served, path: str = "/", *, quiet: bool = True,
     page.on("console", lambda message: said.append(message.text) if message.type in {"error", "warning"} else None)
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(f"{served.url}{path}#token={TOKEN}")
+    page.locator("header.top").wait_for()  # the door, which has none, leads on by itself
+    page.wait_for_load_state()
     try:
         yield page
     finally:

@@ -29,6 +29,7 @@ from scimproxy.store.suites import StepMark
 from scimproxy.suite.masking import without_secrets
 from scimproxy.suite.results import SuiteResult
 from scimproxy.web.api import Api
+from scimproxy.web.aside import aside
 from scimproxy.web.asking import NotThere, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs
 from scimproxy.web.door import Refused
@@ -46,6 +47,7 @@ _RUNS = 50
 _COUNTED = 100_000
 """Of runs with more exchanges no outcomes are counted: it would read them all."""
 _HISTORY = 30
+_CHOICES = 200
 
 
 class Pages:
@@ -193,12 +195,14 @@ class Pages:
         number_of = name_of(request, "run")
 
         def read(reader: Reader) -> dict[str, Any]:
+            seq = reader.newest_seq()  # before all else: what comes meanwhile comes as an event too
             run = reader.run(number_of)
             if run is None:
                 raise NotThere(f"there is no run {number_of}", hint="it may have been pruned")
             suite = reader.suite(number_of)
             return {
                 "run": _run(run),
+                "seq": seq,
                 "share": open_shares(self._readers.path).get(number_of),
                 "outcomes": reader.outcomes(number_of) if (run.exchange_count or 0) <= _COUNTED else [],
                 "suite": None if suite is None else _suite(suite),
@@ -217,8 +221,12 @@ class Pages:
         if a is not None and b is not None:
             compare = compare_exchanges if of == "exchanges" else compare_runs
             found = await self._readers.ask(lambda reader: compare(reader, a, b), limit_s=60)
-        runs = await self._readers.ask(lambda reader: [run_json(one) for one in reader.run_page(limit=100)])
-        return self._page("compare.html", nav="runs", found=found, a=a, b=b, of=of, runs=runs)
+        if of == "exchanges":
+            more = await self._readers.ask(lambda reader: _to_compare(reader, a, b, shown=found is not None))
+        else:
+            runs = await self._readers.ask(lambda reader: [run_json(one) for one in reader.run_page(limit=100)])
+            more = {"runs": runs, "sides": []}
+        return self._page("compare.html", nav="runs", found=found, a=a, b=b, of=of, **more)
 
     async def resource(self, request: web.Request) -> web.Response:
         """Show every exchange that touched a resource."""
@@ -264,6 +272,17 @@ def _counted(reader: Reader, before: int | None) -> list[dict[str, Any]]:
             suite = reader.suite(one.id) if one.kind == "suite" else None
             found.append({**_run(run), "result": None if suite is None else suite.result})
     return found
+
+
+def _to_compare(reader: Reader, a: int | None, b: int | None, *, shown: bool) -> dict[str, Any]:
+    """Return exchanges to choose from, those of A's run first, and the two side by side where both are given."""
+    one, two = (None if number is None else reader.exchange(number) for number in (a, b))
+    near = one or two
+    rows = list(reader.exchanges(None if near is None else near.run_id, newest_first=True, limit=_CHOICES))
+    return {
+        "choices": [exchange_json(row) for row in rows],
+        "sides": aside(redact(one)[0], redact(two)[0]) if shown and one and two else [],
+    }
 
 
 def _suite(suite: SuiteResult) -> dict[str, Any]:

@@ -155,9 +155,9 @@ class Inspector:
         self._stream.end()
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._sharing.close()  # first: whoever is in a hurry to end us finds no link left
         await self._replays.close()
         await self._mocks.close()
-        await self._sharing.close()
         self._readers.close()
 
     # --- the door ---

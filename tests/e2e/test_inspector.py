@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from browsing import Served, api, chromium, needs_chromium, opened, rows
-from factories import exchange, run
+from factories import T0, exchange, run, suite_step
 from inspectors import ID, SCRIPT, TOKEN, USER, fill
 from listeners import http, listener
 
 from scimproxy.store import Store
+from scimproxy.store.suites import SuiteRows
+from scimproxy.suite.results import SuiteResult
 
 pytestmark = needs_chromium
 
@@ -213,7 +215,14 @@ def test_narrow_pages_do_not_scroll_sideways(browser: Any, served: Served, width
     # 350 px are 700 at a zoom of 200 %.
     with opened(browser, served, color_scheme=scheme) as page:
         page.set_viewport_size({"width": width, "height": 700})
-        for path in ("/", "/exchanges/3", "/runs", "/runs/2", "/tunnel", f"/resources?type=User&id={ID}"):
+        for path in (
+            "/",
+            "/exchanges/3",
+            "/runs",
+            "/runs/2",
+            "/diff?of=exchanges&a=2&b=3",
+            f"/resources?type=User&id={ID}",
+        ):
             page.goto(served.url + path)
             api.expect(page.locator("main")).to_be_visible()
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
@@ -234,6 +243,24 @@ def test_many_rows_are_a_window(browser: Any, tmp_path: Path) -> None:
             assert rows(page).count() < 100
     finally:
         served.close()
+
+
+def test_a_suite_is_followed_step_by_step(browser: Any, served: Served) -> None:
+    with Store.open(served.options.db) as store:
+        going = store.start_run(run(kind="suite", name="mine"))
+        assert going.id is not None
+        rows_of = SuiteRows(store, going.id)
+        so_far = SuiteResult(name="mine", result="pass", source="mine.json", started_at=T0)
+        rows_of.save(so_far)
+        with opened(browser, served, f"/runs/{going.id}") as page:
+            api.expect(page.locator(".verdict")).to_contain_text("running")
+            api.expect(page.get_by_text("scimproxy run mine.json --target")).to_be_visible()
+            number = store.add(exchange(run_id=going.id, target="/scim/v2/Users?count=1"))
+            rows_of.add(suite_step(note="first step", exchange_id=number))
+            api.expect(page.locator(".steps")).to_contain_text("first step")
+            rows_of.save(replace(so_far, result="fail", ended_at=T0 + 1))
+            store.finish_run(going.id, ended_at=T0 + 1)
+            api.expect(page.locator(".verdict")).to_contain_text("Failed")
 
 
 def test_a_run_is_shared_read_without_cookies_and_private_again(browser: Any, served: Served) -> None:
@@ -269,7 +296,6 @@ def test_a_run_is_shared_read_without_cookies_and_private_again(browser: Any, se
 
 def test_a_whole_run_is_replayed_and_leads_to_the_comparison(browser: Any, served: Served) -> None:
     with listener(lambda _: http(404)) as port, opened(browser, served, "/runs/1") as page:
-        page.wait_for_load_state()
         page.get_by_role("button", name="Replay…").click()
         page.get_by_label("To", exact=True).fill(f"http://127.0.0.1:{port}/scim/v2")
         page.get_by_label("Authorization").fill("Bearer x")
@@ -286,3 +312,15 @@ def test_an_exchange_is_copied_as_hurl_and_python(browser: Any, served: Served) 
             page.get_by_role("button", name=f"Copy as {name}").click()
             api.expect(page.locator("#spoken")).to_contain_text(name)
             assert word in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_two_exchanges_are_chosen_by_keyboard_and_stand_side_by_side(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/diff?of=exchanges") as page:
+        api.expect(page.locator("#choices option")).to_have_count(7)
+        page.get_by_label("A", exact=True).focus()
+        for keys in ("2", "Tab", "3", "Enter"):
+            page.keyboard.press(keys)
+        page.wait_for_url("**/diff?of=exchanges&a=2&b=3")
+        differs = page.get_by_role("region", name="Response of both").locator("tr.differs")
+        api.expect(differs).to_have_count(3)  # its length, a comma, and the value
+        api.expect(differs.last).to_contain_text('"active": false')

@@ -101,7 +101,7 @@ function forms() {
 }
 
 async function follow(place) {
-  const source = new EventSource(`/api/v1/events?run=${place.dataset.going}`);
+  const source = new EventSource(`/api/v1/events?run=${place.dataset.going}&after=${place.dataset.seq}`);
   let waiting = false;
   source.addEventListener("exchanges", () => {
     if (waiting) return;
