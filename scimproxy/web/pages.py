@@ -19,7 +19,7 @@ from scimproxy.diff_report import shown
 from scimproxy.errors import ScimproxyError, UsageError
 from scimproxy.exchange import Run
 from scimproxy.outline import outline
-from scimproxy.overview import exchange_json, run_json
+from scimproxy.overview import run_json
 from scimproxy.redact import redact
 from scimproxy.report import counts, problems
 from scimproxy.scim.message import operation_of
@@ -27,7 +27,7 @@ from scimproxy.store import Reader
 from scimproxy.store.suites import StepMark
 from scimproxy.suite.masking import without_secrets
 from scimproxy.suite.results import SuiteResult
-from scimproxy.web.api import Api
+from scimproxy.web.api import Api, row_json
 from scimproxy.web.asking import NotThere, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs
 from scimproxy.web.door import Refused
@@ -214,7 +214,7 @@ class Pages:
         if not key or len(key) > 1000:
             raise UsageError("say which resource", hint="open it from an exchange's tab SCIM")
         found = await self._readers.ask(lambda reader: touching(reader, kind, key, 500))
-        rows = [{**exchange_json(row), "started_at": row.started_at, "touch": how} for row, how in found]
+        rows = [{**row_json(row), "started_at": row.started_at, "touch": how} for row, how in found]
         name = next((row["operation"]["resource_name"] for row in reversed(rows) if row["touch"] == "about"), None)
         return self._page("resource.html", nav="live", kind=kind, key=key, name=name, rows=rows)
 
