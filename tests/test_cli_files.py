@@ -254,6 +254,28 @@ def test_loads_that_cannot_be(args: list[str], said: str, db: Path) -> None:
     assert result.exit_code == 2 and said in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        ("http://127.0.0.1:8000/scim/v2", "http://127.0.0.1:8000/scim/v2"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/scim/v2"),
+        (None, None),
+    ],
+)
+def test_a_load_goes_where_the_run_went(
+    target: str | None, host: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts: list[str] = []
+    monkeypatch.setattr("scimproxy.load.run_locust", lambda _plan, load: hosts.append(load.host) or 0)
+    with Store.open(tmp_path / "b.db") as store:
+        store.start_run(factories.run(name="told", target=target))
+        store.add(factories.exchange(host="evil.example"))
+    result = invoke(tmp_path / "b.db", "replay", "--users", "2", "told")
+    assert hosts == ([] if host is None else [host])
+    assert result.exit_code == (2 if host is None else 0)
+    assert ("names no server that it went to" in result.stderr) == (host is None)
+
+
 def test_options_of_a_load_need_users(db: Path) -> None:
     result = invoke(db, "replay", "first", "--duration", "5s")
     assert result.exit_code == 2 and "--duration says how virtual users send a run" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -19,7 +20,9 @@ from listeners import free_port, listener
 from listeners import http as http_answer
 from recording import Up, command, environment, run
 
+from scimproxy.errors import EngineError
 from scimproxy.store import Reader
+from scimproxy.web import child as beside
 
 
 def ask(port: int, path: str, **headers: str) -> tuple[int, str]:
@@ -136,6 +139,25 @@ def test_a_taken_port_is_told_before_anything_is_recorded(tmp_path: Path) -> Non
     assert f"the inspector cannot listen on 127.0.0.1:{port}" in done.stderr
     assert "--ui-port" in done.stderr
     assert not (tmp_path / "a.db").exists()
+
+
+async def test_it_is_started_again_whatever_went_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = beside._Child(beside.ChildOptions(db=tmp_path / "a.db", token="t"))
+    problems: list[Exception] = [OSError("no process to be had"), ValueError("half a line"), EngineError("taken")]
+    started = asyncio.Event()
+
+    async def start() -> None:
+        if problems:
+            raise problems.pop()
+        started.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(beside, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(one, "start", start)
+    keeping = asyncio.create_task(one.keep())
+    await asyncio.wait_for(started.wait(), 20)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
 
 
 def test_ui_needs_a_database(tmp_path: Path) -> None:

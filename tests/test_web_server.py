@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from factories import exchange
 from inspectors import ID, SCRIPT, TOKEN, USER, Client, fill, inspecting
 from listeners import http, listener
 
-from scimproxy.store import Reader
+from scimproxy.store import Reader, Store
 from scimproxy.web.server import Inspector, InspectorOptions
 
 PATHS = {"{mock}": "1", "{exchange}": "1", "{run}": "1", "{side}": "response", "{file}": "page.js"}
@@ -53,6 +54,17 @@ async def test_open_routes_are_the_door_and_our_own_files_only(db: Path) -> None
         for name in ("..%2Fpages.py", "nothing.js", "%2e%2e/server.py"):
             status, _, _ = await client.ask("GET", f"/static/{name}", token=None)
             assert status in {401, 404}
+
+
+async def test_a_query_that_was_kept_with_its_secret_is_shown_without(db: Path) -> None:
+    with Store.open(db) as store:
+        store.add(exchange(run_id=1, target=f"/scim/v2/Users/{ID}?access_token=a-kept-secret", answer=USER))
+    async with inspecting(db) as client:
+        for path in ("/api/v1/exchanges", f"/api/v1/resources?type=User&id={ID}", f"/resources?type=User&id={ID}"):
+            status, text, _ = await client.ask("GET", path)
+            assert status == 200
+            assert ID in text
+            assert "a-kept-secret" not in text, path
 
 
 async def test_what_is_no_http_is_not_logged(db: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -96,6 +96,33 @@ async def test_a_page_that_was_away_misses_nothing(store: Store) -> None:
             assert (await later.until(1_201))[0] == 2
 
 
+async def test_a_page_that_was_away_misses_no_step(store: Store) -> None:
+    suite = store.start_run(run(kind="suite", name="suite"))
+    assert suite.id is not None
+    rows = SuiteRows(store, suite.id)
+    rows.save(SuiteResult(name="suite", result="pass"))
+
+    def play(number: int, *, ends: bool = True) -> int:
+        made = store.add(exchange(run_id=suite.id))
+        if ends:
+            rows.add(suite_step(number=str(number), exchange_id=made))
+        return made
+
+    async with inspecting(store.path) as client:
+        play(1)
+        async with watching(client) as events:
+            last = play(2, ends=False)
+            await events.until(last)
+        rows.add(suite_step(number="2", exchange_id=last))
+        for number in (3, 4, 5):
+            play(number)
+        async with watching(client, **{"Last-Event-ID": events.last}) as later:
+            steps: list[str] = []
+            while "5" not in steps:
+                steps += [step["number"] for step in (await later.next())["steps"]]
+    assert steps == ["2", "3", "4", "5"]
+
+
 async def test_a_filter_tells_what_fits_and_what_fits_no_more(store: Store) -> None:
     async with inspecting(store.path) as client, watching(client, "?filter=is:pending") as events:
         flying = exchange(state="pending", response=None)

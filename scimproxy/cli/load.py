@@ -17,6 +17,7 @@ from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
     from scimproxy.exchange import Exchange, Run
+    from scimproxy.exports.variables import Plan
 
 __all__ = ["LOAD_OPTIONS", "load_options", "run_load"]
 
@@ -89,7 +90,7 @@ def run_load(
     planned = plan(run, exchanges)
     if not planned.sends:
         raise UsageError(f"run {run.id} holds no request that can be sent again")
-    host = planned.base_url if target is None else str(Target.parse(target))
+    host = str(Target.parse(target)) if target is not None else _recorded(run, planned)
     if report is not None and not report.parent.is_dir():
         raise UsageError(f"{report.parent} is no folder", hint="choose another --report")
     secrets = secrets_for(planned, auth, os.environ)
@@ -113,3 +114,18 @@ def run_load(
     if report is not None and report.exists():
         click.echo(f"Locust's report: {report}", err=True)
     return code
+
+
+def _recorded(run: Run, planned: Plan) -> str:
+    """Return the base URL of the server that a run went to: never what its requests say, as an imported file may."""
+    from urllib.parse import urlsplit
+
+    from scimproxy.proxy.engine import Target
+
+    if run.target is None:
+        raise UsageError(
+            f"run {run.id} names no server that it went to",
+            hint="say where to send it: --to http://127.0.0.1:8000/scim/v2",
+        )
+    target = Target.parse(run.target)
+    return str(target) if target.base_path else f"{target.origin}{urlsplit(planned.base_url).path}"

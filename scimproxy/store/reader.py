@@ -24,7 +24,7 @@ from scimproxy.store.derive import OPERATION_COLUMNS, operation_row
 from scimproxy.store.loading import Loader
 from scimproxy.store.rows import from_iso, run_from_row, tags_from_text, tunnel_event_from_row
 from scimproxy.store.search import Found, Plan, compile_query, find
-from scimproxy.store.suites import StepMark, load_marks, load_suite, newest_mark
+from scimproxy.store.suites import StepMark, load_marks, load_suite, mark_before, newest_mark
 from scimproxy.suite.results import SuiteResult
 
 if TYPE_CHECKING:
@@ -190,6 +190,11 @@ class Reader:
         """Return the number of the step that ended last; 0 where there is none."""
         with self._reading():
             return newest_mark(self._cursor)
+
+    def mark_before(self, seq: int) -> int:
+        """Return the number of the last step that is known to whoever knows all writes before this one."""
+        with self._reading():
+            return mark_before(self._cursor, seq)
 
     def connections(self, run_id: int) -> list[Connection]:
         """Return the connections of a run, in the order they were first seen."""

@@ -19,7 +19,7 @@ from scimproxy.suite.results import AssertionResult, ScriptResult, StepResult, S
 if TYPE_CHECKING:
     from scimproxy.store.writer import Store
 
-__all__ = ["StepMark", "SuiteRows", "delete_suite", "load_marks", "load_suite", "newest_mark"]
+__all__ = ["StepMark", "SuiteRows", "delete_suite", "load_marks", "load_suite", "mark_before", "newest_mark"]
 
 _SINCE = 2
 """The schema that brought these tables; older files are read, and hold no suites."""
@@ -173,6 +173,16 @@ def newest_mark(cursor: sqlite3.Cursor) -> int:
     if version < _SINCE:
         return 0
     return int(cursor.execute("SELECT coalesce(max(id), 0) FROM steps").fetchone()[0])
+
+
+def mark_before(cursor: sqlite3.Cursor, seq: int) -> int:
+    """Return the number before that of the first step whose exchange was written at this seq or later."""
+    (version,) = cursor.execute("PRAGMA user_version").fetchone()
+    if version < _SINCE:
+        return 0
+    sql = "SELECT min(s.id) FROM steps s JOIN exchanges e ON e.id = s.exchange_id WHERE e.seq >= ?"
+    first = cursor.execute(sql, (seq,)).fetchone()[0]
+    return newest_mark(cursor) if first is None else int(first) - 1
 
 
 def load_suite(cursor: sqlite3.Cursor, run_id: int) -> SuiteResult | None:

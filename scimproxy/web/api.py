@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -18,8 +19,9 @@ from scimproxy.exports.formats import FORMATS, curl, export
 from scimproxy.exports.formats import pieces as export_pieces
 from scimproxy.overview import exchange_json, run_json
 from scimproxy.query import parse_query
-from scimproxy.redact import redact
+from scimproxy.redact import redact, redact_target
 from scimproxy.report.suites import runscope_json
+from scimproxy.secret_bodies import Keep
 from scimproxy.store import Reader, Row
 from scimproxy.suite.masking import without_secrets
 from scimproxy.web.asking import MOST_PAGE, NotThere, answer, body, filter_of, name_of, number
@@ -449,8 +451,8 @@ def _light_run(reader: Reader, run_id: int) -> Run | None:
 
 
 def row_json(row: Row) -> dict[str, Any]:
-    """Return an exchange of the list."""
-    return exchange_json(row)
+    """Return an exchange of the list; a run that was kept with its secrets may have some in the query."""
+    return exchange_json(replace(row, target=redact_target(row.target, Keep({}))))
 
 
 def mark_json(mark: Any) -> dict[str, Any]:  # noqa: ANN401 - store's StepMark

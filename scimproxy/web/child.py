@@ -79,7 +79,7 @@ class _Child:
             if self._process is not None:
                 await self._process.wait()
             await asyncio.sleep(_AGAIN_S)
-            with contextlib.suppress(EngineError):
+            with contextlib.suppress(EngineError, OSError, ValueError):  # no process to be had, half a line of it
                 await self.start()
 
     async def stop(self) -> None:

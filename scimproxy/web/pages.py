@@ -20,7 +20,7 @@ from scimproxy.diff.report import shown
 from scimproxy.errors import ScimproxyError, UsageError
 from scimproxy.exchange import Run
 from scimproxy.outline import outline
-from scimproxy.overview import exchange_json, run_json
+from scimproxy.overview import run_json
 from scimproxy.redact import redact
 from scimproxy.report.suites import counts, problems
 from scimproxy.scim.message import operation_of
@@ -28,7 +28,7 @@ from scimproxy.store import Reader
 from scimproxy.store.suites import StepMark
 from scimproxy.suite.masking import without_secrets
 from scimproxy.suite.results import SuiteResult
-from scimproxy.web.api import Api
+from scimproxy.web.api import Api, row_json
 from scimproxy.web.aside import aside
 from scimproxy.web.asking import NotThere, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs
@@ -234,7 +234,7 @@ class Pages:
         if not key or len(key) > 1000:
             raise UsageError("say which resource", hint="open it from an exchange's tab SCIM")
         found = await self._readers.ask(lambda reader: touching(reader, kind, key, 500))
-        rows = [{**exchange_json(row), "started_at": row.started_at, "touch": how} for row, how in found]
+        rows = [{**row_json(row), "started_at": row.started_at, "touch": how} for row, how in found]
         names = (row["operation"]["resource_name"] for row in reversed(rows) if row["touch"] == "about")
         name = next((one for one in names if one), None)
         return self._page("resource.html", nav="live", kind=kind, key=key, name=name, rows=rows)

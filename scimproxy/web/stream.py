@@ -15,10 +15,10 @@ from typing import Any
 from aiohttp import web
 
 from scimproxy.errors import ScimproxyError, UsageError
-from scimproxy.overview import exchange_json, run_json
+from scimproxy.overview import run_json
 from scimproxy.query import Query
 from scimproxy.store import Reader
-from scimproxy.web.api import mark_json
+from scimproxy.web.api import mark_json, row_json
 from scimproxy.web.asking import filter_of, number
 from scimproxy.web.feed import Feed
 from scimproxy.web.readers import Readers
@@ -27,6 +27,8 @@ __all__ = ["Stream"]
 
 _MOST_WATCHERS = 24
 _BATCH = 500
+_MOST_MARKS = 5_000
+"""Steps that a page is told when it comes again, at most."""
 _BEAT_S = 10.0
 """So often something is said, so that both ends notice when the other is gone."""
 _REST_S = 0.2
@@ -109,6 +111,10 @@ def _last(request: web.Request) -> int | None:
 
 def _news(reader: Reader, place: _Place) -> tuple[dict[str, Any] | None, bool]:
     """Return what came since, and whether there may be more; moves the place on."""
+    if place.step is None:
+        # An exchange is stored before the step that made it ends: the last known one's step may not be known.
+        newest = reader.newest_mark()
+        place.step = max(min(reader.mark_before(place.seq), newest - 1), newest - _MOST_MARKS, 0)
     rows = reader.changes(after=place.seq, limit=_BATCH)
     more = len(rows) == _BATCH
     if rows:
@@ -120,10 +126,6 @@ def _news(reader: Reader, place: _Place) -> tuple[dict[str, Any] | None, bool]:
         gone = [number for number in mine if number not in fitting]
         mine = {number: row for number, row in mine.items() if number in fitting}
     marks = []
-    if place.step is None:
-        place.step = reader.newest_mark()
-        # Steps that ended just before: an exchange is stored before the step that made it.
-        place.step = max(0, place.step - 1)
     while page := reader.marks(after=place.step):
         marks += page
         place.step = page[-1].id
@@ -140,7 +142,7 @@ def _news(reader: Reader, place: _Place) -> tuple[dict[str, Any] | None, bool]:
     if not (mine or gone or marks or rows or runs):
         return None, more
     return {
-        "exchanges": [exchange_json(row) for row in mine.values()],
+        "exchanges": [row_json(row) for row in mine.values()],
         "gone": gone,
         "runs": runs,
         "steps": [mark_json(mark) for mark in marks],
