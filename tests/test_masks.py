@@ -158,7 +158,7 @@ def test_what_stands_in_a_patch() -> None:
         "/request/body/Operations/0/value/0/note"
     ]
     inside = [{"emails": mail} for mail in mails]
-    assert covered(mail, patch(inside[0]), patch(inside[1])) == ["/request/body/Operations/0/value/emails/0/display"]
+    assert covered(mail, patch(inside[0]), patch(inside[1])) == ["/request/body/Operations/0/value/emails/0/note"]
 
 
 def test_what_has_no_place_is_not_masked() -> None:
