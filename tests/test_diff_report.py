@@ -151,7 +151,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(NAMES_OF_ALL, TREES), st.dictionaries(NAMES_OF_ALL, TREES))
 def test_operations_applied_to_anything(a: Any, b: Any) -> None:
     """What a patch makes of A is B to the last letter, as long as nothing is bound."""

