@@ -174,6 +174,15 @@ def test_import_of_what_is_not_there(tmp_path: Path) -> None:
     assert not (tmp_path / "b.db").exists()
 
 
+def test_a_dash_is_stdin(db: Path, tmp_path: Path) -> None:
+    har = invoke(db, "export", "first").stdout_bytes
+    other = tmp_path / "b.db"
+    done = CliRunner().invoke(cli, ["import", "-", "--db", str(other)], input=har)
+    assert (done.exit_code, "as run 1 (" in done.stderr) == (0, True)
+    bigger = CliRunner().invoke(cli, ["import", "-", "--db", str(other), "--max-size", "1k"], input=har)
+    assert (bigger.exit_code, "stdin is too big" in bigger.stderr) == (3, True)
+
+
 def test_a_dash_is_stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     har = Path(__file__).resolve().parent.parent / "recordings" / "okta-lifecycle-scimmy.har"
     monkeypatch.chdir(tmp_path)

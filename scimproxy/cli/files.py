@@ -145,7 +145,7 @@ def import_command(
     max_size: int,
     as_json: bool,
 ) -> None:
-    """Read FILE as a new run; its format is told by its content.
+    """Read FILE (- is stdin) as a new run; its format is told by its content.
 
     \b
     har        HAR of scimproxy, a browser or another proxy
@@ -194,8 +194,11 @@ def import_file(
         UsageError: it cannot be read.
         StoreError: the database cannot be used.
     """
-    data, name = _read(file, max_size), name or file.stem
-    return _import(data, str(file), db, form=form, name=name, keep_secrets=keep_secrets, max_size=max_size)
+    if str(file) == "-":
+        data, source = _read_stdin(max_size), "stdin"
+    else:
+        data, source, name = _read(file, max_size), str(file), name or file.stem
+    return _import(data, source, db, form=form, name=name, keep_secrets=keep_secrets, max_size=max_size)
 
 
 def _import(
@@ -236,8 +239,19 @@ def _read(file: Path, limit: int) -> bytes:
                 return opened.read(limit + 1)
     except OSError as exc:
         raise UsageError(f"{file} cannot be read: {exc.strerror or exc}") from exc
-    raise FormatError(
-        f"{file} is too big: {size / (1 << 20):,.0f} MiB, the most is {limit / (1 << 20):,.0f} MiB",
+    raise _too_big(f"{file} is too big: {size / (1 << 20):,.0f} MiB", limit)
+
+
+def _read_stdin(limit: int) -> bytes:
+    data = sys.stdin.buffer.read(limit + 1)
+    if len(data) > limit:
+        raise _too_big("stdin is too big", limit)
+    return data
+
+
+def _too_big(what: str, limit: int) -> FormatError:
+    return FormatError(
+        f"{what}, the most is {limit / (1 << 20):,.0f} MiB",
         hint="export only the SCIM server's requests from where it comes, or allow more with --max-size",
     )
 

@@ -62,7 +62,7 @@ def suites_command(*, as_json: bool) -> None:
 @click.option("--markdown", type=_FILE, help="Write Markdown for a pull request.")
 @json_option("the result, with Runscope's names,")
 def results_command(run: str | None, *, db: Path, failed: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
-    """Show how the suite of RUN came out: an id, a name, or the newest suite (the default)."""
+    """Show how the suite of RUN came out: an id, a name, or `last`, the newest suite's (the default)."""
     from scimproxy.cli.reports import check_places, write_reports
     from scimproxy.cli.suite_lines import print_step, print_summary
     from scimproxy.cli.terminal import echo_json, moment, safe
@@ -83,7 +83,7 @@ def results_command(run: str | None, *, db: Path, failed: bool, as_json: bool, *
 
 
 def _find(reader: Reader, text: str | None) -> SuiteResult:
-    if text is None:
+    if text is None or text == "last":
         for run in reader.runs(newest_first=True):
             if run.kind == "suite" and run.id is not None and (result := reader.suite(run.id)) is not None:
                 return result
@@ -93,7 +93,7 @@ def _find(reader: Reader, text: str | None) -> SuiteResult:
     found = reader.suite(chosen.id)
     if found is None:
         raise UsageError(
-            f"Run {chosen.id} ({chosen.name}) is no suite's, but of kind {chosen.kind}.",
+            f"run {chosen.id} ({chosen.name}) is no suite's, but of kind {chosen.kind}",
             hint="`scimproxy runs` lists them; `scimproxy log` shows other runs",
         )
     return found
