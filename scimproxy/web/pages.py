@@ -280,7 +280,7 @@ def _to_compare(reader: Reader, a: int | None, b: int | None, *, shown: bool) ->
     near = one or two
     rows = list(reader.exchanges(None if near is None else near.run_id, newest_first=True, limit=_CHOICES))
     return {
-        "choices": [exchange_json(row) for row in rows],
+        "choices": [row_json(row) for row in rows],
         "sides": aside(redact(one)[0], redact(two)[0]) if shown and one and two else [],
     }
 
