@@ -665,6 +665,11 @@ def test_a_target_that_leads_back(target: str, listen: Address, public: str | No
     assert Target.parse(target).leads_to(listen, public) is loops
 
 
+@pytest.mark.parametrize("text", ["8000/scim/v2", "8000/scim/v2/", "127.0.0.1:8000/scim/v2"])
+def test_a_target_may_be_a_port_with_a_path(text: str) -> None:
+    assert Target.parse(text) == Target("http", "127.0.0.1", 8000, "/scim/v2")
+
+
 def test_the_url_to_paste() -> None:
     secret = GuardOptions(secret_path="0123456789abcdef")
     for given in ("https://x.example", "https://x.example/scim/v2"):

@@ -70,7 +70,7 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Read what the user typed: a URL, `host:port`, or a bare port on loopback.
+        """Read what the user typed: a URL, `host:port`, or a port on loopback; each with a path or without.
 
         Raises:
             UsageError: the text names no http or https server, with what to write instead.
@@ -79,7 +79,7 @@ class Target:
 
         example = "write it like http://127.0.0.1:8000/scim/v2"
         given = text.strip()
-        if given.isdigit():
+        if given.partition("/")[0].isdigit():
             given = f"http://127.0.0.1:{given}"
         elif "://" not in given:
             given = f"http://{given}"
