@@ -400,6 +400,7 @@ TABLE: dict[str, Row] = {
         theirs=("aiohttp", "jinja2"),
     ),
     "scimproxy.web.door": Row(pure=True),
+    "scimproxy.web.searching": Row(ours=("query", "store")),
     "scimproxy.web.suggest": Row(ours=("clients", "query", "scim"), pure=True),
     "scimproxy.web.whole": Row(ours=("amounts", "decode", "detail", "exchange", "redact", "scim"), pure=True),
     "scimproxy.cli": Row(
