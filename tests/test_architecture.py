@@ -442,6 +442,7 @@ TABLE: dict[str, Row] = {
     ),
     "scimproxy.web.aside": Row(ours=("decode", "exchange", "outline"), pure=True),
     "scimproxy.web.door": Row(pure=True),
+    "scimproxy.web.searching": Row(ours=("query", "store")),
     "scimproxy.web.suggest": Row(ours=("clients", "query", "scim"), pure=True),
     "scimproxy.web.whole": Row(ours=("amounts", "decode", "detail", "exchange", "redact", "scim"), pure=True),
     "scimproxy.cli": Row(

@@ -6,7 +6,6 @@ One rule: reading goes through `Readers`, changing through `Edits`; a GET change
 from __future__ import annotations
 
 import asyncio
-import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +33,7 @@ from scimproxy.web.replaying import Replaying
 from scimproxy.web.replays import Replays
 from scimproxy.web.resources import before_and_after, touching
 from scimproxy.web.routes import Route
+from scimproxy.web.searching import Looked, look_back
 from scimproxy.web.sharing import Sharing, open_shares
 from scimproxy.web.suggest import suggestions
 from scimproxy.web.whole import iso, whole
@@ -195,15 +195,12 @@ class Api:
 
         def read(reader: Reader) -> dict[str, Any]:
             seq = reader.newest_seq()  # before the rows: what comes in between comes as an event too
-            rows = list(
-                itertools.islice(
-                    reader.exchanges(
-                        run, query, before=before, after=after, newest_first=after is None, limit=limit + 1
-                    ),
-                    limit + 1,
-                )
-            )
-            shown = rows[:limit]
+            if after is None:
+                looked = look_back(reader, query, run=run, before=before, limit=limit)
+            else:
+                rows = list(reader.exchanges(run, query, before=before, after=after, limit=limit + 1))
+                looked = Looked(rows[:limit], len(rows) > limit)
+            shown = looked.rows
             runs = [found for one in dict.fromkeys(row.run_id for row in shown) if (found := _light_run(reader, one))]
             suites = [run.id for run in runs if run.kind == "suite" and run.id is not None]
             wanted = {row.id for row in shown}
@@ -213,7 +210,8 @@ class Api:
                 "exchanges": [row_json(row) for row in shown],
                 "runs": [run_json(run) for run in runs],
                 "steps": [mark_json(mark) for mark in marks],
-                "more": len(rows) > limit,
+                "more": looked.more,
+                "searched": looked.searched,
                 "doubts": list(query.doubts) if query is not None else [],
             }
 

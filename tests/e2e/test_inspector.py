@@ -324,3 +324,19 @@ def test_two_exchanges_are_chosen_by_keyboard_and_stand_side_by_side(browser: An
         differs = page.get_by_role("region", name="Response of both").locator("tr.differs")
         api.expect(differs).to_have_count(3)  # its length, a comma, and the value
         api.expect(differs.last).to_contain_text('"active": false')
+
+
+def test_a_filter_that_fits_rarely_goes_on_by_itself(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scimproxy.web.searching.LIMIT_S", 0.0)
+    monkeypatch.setattr("scimproxy.web.searching.FIRST", 40)
+    fill(tmp_path / "a.db", more=400)
+    served = Served(tmp_path / "a.db")
+    try:
+        with opened(browser, served, "/?filter=method:DELETE") as page:
+            api.expect(rows(page)).to_have_count(1)
+            page.locator("#filter").fill("op:bulk")
+            api.expect(page.locator("#empty")).to_contain_text("Nothing fits")
+    finally:
+        served.close()

@@ -22,6 +22,7 @@ export class List {
   rows = []; // exchanges, the newest first
   runs = new Map(); steps = new Map();
   older = false; newer = false; // whether there are more at each end that are not held
+  searched = null; // so far back the server has looked for what fits, if it has not found enough yet
   selected = null;
   #lines = []; #drawn = new Map(); #index = new Map(); #told; #busy = false; #frame = 0; #fresh = new Set(); #stale = true;
 
@@ -39,7 +40,7 @@ export class List {
 
   /** Show a first page. */
   fill(page) {
-    this.rows = page.exchanges; this.older = page.more; this.newer = false; this.#fresh.clear();
+    this.rows = page.exchanges; this.older = page.more; this.newer = false; this.searched = page.searched; this.#fresh.clear();
     this.#learn(page);
     this.scroller.scrollTop = 0;
     this.#rebuild();
@@ -73,7 +74,7 @@ export class List {
     if (added) {
       this.rows.sort((a, b) => b.id - a.id);
       if (this.rows.length > KEEP) {
-        if (this.scroller.scrollTop < ROW * 4 || this.rows.findIndex((row) => row.id === this.selected) < KEEP / 2) { this.rows.length = KEEP; this.older = true; }
+        if (this.scroller.scrollTop < ROW * 4 || this.rows.findIndex((row) => row.id === this.selected) < KEEP / 2) { this.rows.length = KEEP; this.older = true; this.searched = null; }
         else { this.rows = this.rows.slice(-KEEP); this.newer = true; }
       }
     }
@@ -81,7 +82,7 @@ export class List {
     return added;
   }
 
-  clear() { this.rows = []; this.older = this.newer = false; this.#rebuild(); }
+  clear() { this.rows = []; this.older = this.newer = false; this.searched = null; this.#rebuild(); }
 
   get(id) { const at = this.#index.get(id); return at === undefined ? null : this.#lines[at].row; }
 
@@ -186,18 +187,18 @@ export class List {
   }
 
   async #more(end) {
-    if (this.#busy || !this[end] || !this.rows.length) return;
+    if (this.#busy || !this[end] || !(this.rows.length || this.searched)) return;
     this.#busy = true;
     try {
-      const edge = end === "older" ? this.rows.at(-1).id : this.rows[0].id;
+      const edge = end === "older" ? this.searched ?? this.rows.at(-1).id : this.rows[0].id;
       const page = await this.#told.want(end, edge, PAGE);
-      if (!page) return;
+      if (!page || (end === "older" && (this.searched ?? this.rows.at(-1)?.id) !== edge)) return; // another list by now
       this.#learn(page);
       const known = new Set(this.rows.map((row) => row.id));
       const found = page.exchanges.filter((row) => !known.has(row.id));
-      if (end === "older") { this.rows.push(...found); this.older = page.more; } else { this.rows.unshift(...found.reverse()); this.newer = page.more; }
+      if (end === "older") { this.rows.push(...found); this.older = page.more; this.searched = page.searched; } else { this.rows.unshift(...found.reverse()); this.newer = page.more; }
       if (this.rows.length > KEEP) {
-        if (end === "older") { this.rows = this.rows.slice(-KEEP); this.newer = true; } else { this.rows.length = KEEP; this.older = true; }
+        if (end === "older") { this.rows = this.rows.slice(-KEEP); this.newer = true; } else { this.rows.length = KEEP; this.older = true; this.searched = null; }
       }
       this.#rebuild();
     } finally { this.#busy = false; }

@@ -75,6 +75,11 @@ function nothing() {
   empty.hidden = list.rows.length > 0 || fresh;
   if (empty.hidden) return;
   const title = document.createElement("b");
+  if (list.searched) {
+    title.textContent = "Nothing yet.";
+    empty.replaceChildren(title, `Searched back to exchange ${list.searched.toLocaleString()}, going on …`);
+    return;
+  }
   title.textContent = query() ? "Nothing fits." : "Nothing was recorded yet.";
   empty.replaceChildren(title, query() ? "Take something out of the filter, or press esc in it to clear it." : "Send a request through scimproxy: it appears here as it happens.");
 }
