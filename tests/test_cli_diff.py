@@ -131,7 +131,7 @@ def test_masks(db: Path, tmp_path: Path) -> None:
         wrong = invoke(db, "1", "4", *given)
         assert wrong.exit_code == 2 and "Hint:" in wrong.stderr
     missing = invoke(db, "1", "4", "--masks", str(tmp_path / "no.txt"))
-    assert (missing.exit_code, "cannot be read as masks" in missing.stderr) == (3, True)
+    assert (missing.exit_code, "no.txt cannot be read: No such file" in missing.stderr) == (2, True)
 
 
 def test_runs_of_two_databases(db: Path, tmp_path: Path) -> None:

@@ -245,6 +245,8 @@ def _masks(texts: tuple[str, ...], files: tuple[Path, ...]) -> Masks | None:
     for path in files:
         try:
             lines += Masks.from_file(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as exc:
+        except OSError as exc:
+            raise UsageError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+        except UnicodeDecodeError as exc:
             raise FormatError(f"{path} cannot be read as masks: {exc}", hint="write one mask on each line") from exc
     return Masks(lines) if lines else None
