@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def run_locust(plan: Plan, load: Load) -> int:
             **load.secrets,
             "SCIM_PAUSE": str(load.pause_s),
         }
-        with subprocess.Popen(_command(file, load), env=environment) as locust:  # noqa: S603 - our own arguments
+        with _ended_with_us(), subprocess.Popen(_command(file, load), env=environment) as locust:  # noqa: S603 - our own
             code = _waited(locust)
     if code in {0, 1, _INTERRUPTED}:
         return code
@@ -128,6 +128,20 @@ def _command(file: Path, load: Load) -> list[str]:
     if load.processes is not None:
         command += ["--processes", str(load.processes)]
     return [*command, "--json"] if load.as_json else command
+
+
+@contextlib.contextmanager
+def _ended_with_us() -> Iterator[None]:
+    """Take TERM for Ctrl-C meanwhile: it reaches us alone, and a load must not go on without anybody."""
+
+    def interrupted(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _waited(locust: subprocess.Popen[bytes]) -> int:

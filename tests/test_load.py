@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -135,3 +138,23 @@ def test_ctrl_c_ends_locust(handler: str, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(child, "wait", interrupted)
         assert module._waited(child) == 130
         assert child.returncode in {0, -signal.SIGKILL}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_term_ends_locust_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "locust.py").write_text("import signal\nopen('up', 'w').close()\nsignal.pause()", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def end_us() -> None:
+        until = time.monotonic() + 30
+        while not Path("up").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=end_us)
+    thread.start()
+    assert run_locust(planned(), Load(host="http://h")) == 130
+    thread.join()
+    assert signal.getsignal(signal.SIGTERM) is before
