@@ -259,6 +259,7 @@ def test_traffic_comes_back(cloud: EdgeThread, upstream: str, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_traffic_comes_back_thirty_times(
     cloud: EdgeThread, upstream: str, tmp_path: Path, record_property: Callable[[str, object], None]
