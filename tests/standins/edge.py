@@ -49,12 +49,26 @@ class Bound:
     server: asyncio.Server
     visitors: set[asyncio.StreamWriter] = field(default_factory=set)
 
-    def close(self) -> None:
-        self.server.close()
+    async def close(self) -> None:
+        await shut(self.server)
         for visitor in list(self.visitors):
             visitor.transport.abort()
-        if sys.version_info >= (3, 13):
-            self.server.abort_clients()  # those too whose TLS handshake goes on
+
+
+async def shut(server: asyncio.Server) -> None:
+    """Listen no more and cut every connection, those too whose TLS handshake goes on.
+
+    A connection that was accepted a moment before has no transport yet, and asyncio leaves it open, with nobody at
+    its end, where the server is closed first: so nothing more is accepted, and those get theirs.
+    """
+    loop = asyncio.get_running_loop()
+    for sock in server.sockets:
+        loop.remove_reader(sock.fileno())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    server.close()
+    if sys.version_info >= (3, 13):
+        server.abort_clients()
 
 
 @dataclass(eq=False)
@@ -94,10 +108,8 @@ class Edge:
     async def stop(self) -> None:
         """Be gone: nobody listens, sessions and public listeners are cut."""
         if self._server is not None:
-            self._server.close()
-            if sys.version_info >= (3, 13):
-                self._server.abort_clients()  # an agent whose TLS handshake goes on has no session yet
-            self._server = None
+            server, self._server = self._server, None
+            await shut(server)
         self.drop()
         while self.sessions:  # noqa: ASYNC110 - each takes a turn of the loop to end
             await asyncio.sleep(0)
@@ -134,7 +146,7 @@ class Edge:
         finally:
             self.sessions.discard(session)
             for bound in session.bound.values():
-                bound.close()
+                await bound.close()
             writer.close()
 
     async def _serve(self, session: Session, stream: Stream) -> None:
@@ -149,7 +161,7 @@ class Edge:
             answer = await self._bind(session, asked)
         elif kind == UNBIND:
             if (bound := session.bound.pop(asked["Id"], None)) is not None:
-                bound.close()
+                await bound.close()
             answer = {"Error": "", "Extra": {}}
         else:
             answer = {"Error": f"unsupported {kind}"}
