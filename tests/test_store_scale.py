@@ -40,7 +40,6 @@ print(json.dumps(marks))
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 def test_memory_between_ten_and_sixty_thousand_exchanges(tmp_path: Path) -> None:
     code = SCRIPT.format(root=str(HERE.parent), tests=str(HERE))

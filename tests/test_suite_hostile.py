@@ -183,7 +183,6 @@ def test_a_worker_that_ends_itself_is_told(engine: ScriptEngine) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 def test_two_hundred_in_a_row_leave_memory_flat() -> None:

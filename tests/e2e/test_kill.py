@@ -159,7 +159,6 @@ def writer_of(process: int) -> int | None:
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the writing process is found in /proc")
 def test_nothing_a_client_received_is_lost_when_the_writing_process_is_killed(upstream: int, tmp_path: Path) -> None:

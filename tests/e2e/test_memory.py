@@ -48,7 +48,6 @@ def resident(pid: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.timeout(300)
 def test_the_recorder_does_not_grow(tmp_path: Path) -> None:
     if shutil.which("wrk") is None or not Path("/proc/self/status").exists():
