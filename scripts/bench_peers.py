@@ -85,7 +85,7 @@ def _scimproxy(*options: str) -> Callable[[Place], list[str]]:
     def command(place: Place) -> list[str]:
         trust = ["--upstream-ca", str(place.authority)] if place.secure else []
         return [
-            sys.executable, "-m", "scimproxy", "up", place.target, "--port", str(place.port),
+            sys.executable, "-m", "scimproxy", "up", place.target, "--no-ui", "--port", str(place.port),
             "--db", str(place.folder / "bench.db"), *trust, *options,
         ]  # fmt: skip
 
