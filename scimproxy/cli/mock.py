@@ -16,7 +16,7 @@ import click
 
 from scimproxy.cli.fault_options import fault_option, faults_from, say_faults
 from scimproxy.cli.group import INTERRUPTED
-from scimproxy.cli.options import Number, db_option, json_option, open_reader, resolve_run
+from scimproxy.cli.options import db_option, json_option, listen_options, open_reader, resolve_run
 from scimproxy.cli.printer import Printer, notice
 from scimproxy.cli.sections import Sectioned, typed
 from scimproxy.errors import UsageError
@@ -104,16 +104,7 @@ _SECTIONS = {
     "--upstream-ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CA file that it needs."
 )
 @click.option("--insecure-upstream", is_flag=True, help="Do not verify its certificate.")
-@click.option(
-    "--port", default=8080, show_default=True, type=Number(0, 65535), metavar="PORT", help="Listen here; 0: any."
-)
-@click.option(
-    "--listen-host",
-    metavar="ADDRESS",
-    default="127.0.0.1",
-    show_default=True,
-    help="A loopback address to listen on.",
-)
+@listen_options
 @click.option(
     "--engine",
     type=click.Choice(["auto", "native", "mitmproxy"]),

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from scimproxy.exchange import Run
     from scimproxy.store import Reader
 
-__all__ = ["DEFAULT_DB", "DURATION", "SIZE", "Number", "db_option", "json_option", "open_reader", "resolve_run"]
+__all__ = [
+    "DEFAULT_DB",
+    "DURATION",
+    "SIZE",
+    "Number",
+    "db_option",
+    "json_option",
+    "listen_options",
+    "open_reader",
+    "resolve_run",
+]
 
 DEFAULT_DB = Path("recordings/scimproxy.db")
 
@@ -94,6 +104,21 @@ def db_option(function: Callable[..., Any]) -> Callable[..., Any]:
         help="The database. Also: SCIMPROXY_DB.",
     )
     return option(function)
+
+
+def listen_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --port and --listen-host: where a server of ours listens."""
+    port = click.option(
+        "--port", default=8080, show_default=True, type=Number(0, 65535), metavar="PORT", help="Listen here; 0: any."
+    )
+    host = click.option(
+        "--listen-host",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        show_default=True,
+        help="A loopback address to listen on.",
+    )
+    return port(host(function))
 
 
 def json_option(what: str) -> Decorator:

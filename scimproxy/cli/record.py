@@ -14,7 +14,7 @@ import click
 from scimproxy.cli.fault_options import fault_option, faults_from
 from scimproxy.cli.group import INTERRUPTED
 from scimproxy.cli.guard import GUARD_NAMES, guard_from, guard_options
-from scimproxy.cli.options import SIZE, Number, db_option, json_option
+from scimproxy.cli.options import SIZE, db_option, json_option, listen_options
 from scimproxy.cli.printer import Printer
 from scimproxy.cli.sections import Sectioned, typed
 from scimproxy.cli.tunnel_options import TUNNEL_NAMES, exposure_of, tunnel_options, vouches
@@ -59,16 +59,7 @@ _SECTIONS = {
 @click.option(
     "--only-host", multiple=True, metavar="HOST", help="forward: record this host only (HOST[:PORT], *.DOMAIN)."
 )
-@click.option(
-    "--port", default=8080, show_default=True, type=Number(0, 65535), metavar="PORT", help="Listen here; 0: any."
-)
-@click.option(
-    "--listen-host",
-    metavar="ADDRESS",
-    default="127.0.0.1",
-    show_default=True,
-    help="A loopback address to listen on.",
-)
+@listen_options
 @db_option
 @click.option("--name", metavar="NAME", help="Name of the run.  [default: host and port of TARGET]")
 @click.option(
