@@ -12,9 +12,10 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -156,8 +157,53 @@ def redactions(exchange: Exchange) -> tuple[dict[str, Any], dict[str, str]]:
     return changes | {name: value for name, value in rest.items() if value != getattr(exchange, name)}, found
 
 
-def redact_passed(it: Passed) -> dict[str, str]:
-    """Take the secrets out, as `redact` does of an exchange: in place; return them by fingerprint."""
+def redact_passed(it: Passed) -> Mapping[str, str]:
+    """Take the secrets out, as `redact` does of an exchange: in place; return them by fingerprint.
+
+    Its header fields are nearly always those of an exchange before; what those became is then taken as it lies.
+    """
+    fields = it.headers, it.response_headers, it.upstream_request_headers, it.upstream_response_headers
+    key = (id(fields[0]), id(fields[1]), id(fields[2]), id(fields[3]))
+    known = _blocks.get(key)
+    if known is None:
+        if len(_blocks) >= _MOST_KNOWN:
+            _blocks.clear()
+        known = _blocks[key] = _Block(*fields)
+    keep = Keep({})
+    target, asked, given = redact_target(it.target, keep), it.content, it.response_content
+    if asked.data:
+        asked = redact_content(asked, fields[0], keep)
+    if given.data and not keep.found:
+        given = (_plain_content if known.plain else redact_content)(given, fields[1], keep, known.echoes)
+    if keep.found or it.upstream_request_target is not None or it.note is not None:
+        return _redact_all(it)
+    it.target, it.content, it.response_content = target, asked, given
+    it.headers, it.response_headers = known.request, known.response
+    it.upstream_request_headers, it.upstream_response_headers = known.sent, known.came
+    return known.found
+
+
+class _Block:
+    """The four blocks of header fields of an exchange without their secrets, and what to look for in its answer."""
+
+    __slots__ = ("came", "echoes", "found", "of", "plain", "request", "response", "sent")
+
+    def __init__(self, request: Headers, response: Headers, sent: Headers | None, came: Headers | None) -> None:
+        self.of = request, response, sent, came  # kept, so that their id() stays their own
+        keep = Keep({})
+        self.request = redact_headers(request, keep)
+        self.echoes = _echoes(keep)
+        self.response = _without_echoes(redact_headers(response, keep), self.echoes)
+        self.sent = sent if sent is None else redact_headers(sent, keep)
+        self.came = came if came is None else _answer_fields(came, keep)
+        self.found: Mapping[str, str] = MappingProxyType(keep.found)
+        self.plain = response.get("content-type") in _PLAIN_KINDS and "content-encoding" not in response
+
+
+_blocks: dict[tuple[int, int, int, int], _Block] = {}
+
+
+def _redact_all(it: Passed) -> dict[str, str]:
     found: dict[str, str] = {}
     keep = Keep(found)
     fields, answered = it.headers, it.response_headers
@@ -476,6 +522,19 @@ def redact_content(content: Content, headers: Headers, keep: Keep, echoes: tuple
             safe = data or _safe_bytes(content.data, headers, keep, echoes, cut=True)
             return content if safe is content.data else _stored(content, safe)
     return content if safe is data else _stored(content, safe)
+
+
+def _plain_content(content: Content, headers: Headers, keep: Keep, echoes: tuple[Echo, ...]) -> Content:
+    """Do what `redact_content` does, in fewer steps, where the fields say that it is JSON and no more."""
+    data = content.data
+    if data[:1] != b"{" or hints(data, cut=content.truncated) != _NOTHING:
+        return redact_content(content, headers, keep, echoes)
+    for echo in echoes:
+        data = echo.taken_from(data)
+    return content if data is content.data else _stored(content, data)
+
+
+_NOTHING = (False, False)
 
 
 def _stored(content: Content, data: bytes) -> Content:

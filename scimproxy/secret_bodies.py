@@ -63,6 +63,7 @@ SECRET_TEXTS = frozenset(
 
 JWT_BEGIN = "eyJ"
 """What `{"` is in base64url: every JSON web token begins with it."""
+_JWT_BYTES = JWT_BEGIN.encode()
 
 _NAMED = (
     r"(?:(?:new|old|current|user)[_-]?password|password|passwd|pwd|(?:access|auth|id|refresh|session)[_-]?token|token"
@@ -218,8 +219,10 @@ _LOWER = bytes(range(256)).lower()
 
 
 def _plain(data: bytes) -> str:
-    """Return bytes as a text as `plain_name` writes names; in one pass, which takes half as long as three."""
-    return data.translate(_LOWER, b"_-").decode("latin-1")
+    """Return bytes as a text as `plain_name` writes names."""
+    if data.find(b"_") < 0 and data.find(b"-") < 0:
+        return data.lower().decode("latin-1")
+    return data.translate(_LOWER, b"_-").decode("latin-1")  # one pass, which takes half as long as three
 
 
 def _names(plain: str) -> tuple[bool, bool]:
@@ -255,7 +258,9 @@ def hints(data: bytes, *, cut: bool = False) -> tuple[bool, bool]:
         named, token, operations = look.named, look.token, look.operations
     else:
         plain = _plain(data)
-        named, token = _named(*_names(plain), data), JWT_BEGIN in data.decode("latin-1")
+        quoted, bare = _names(plain)
+        named = quoted or (bare and _named(quoted, bare, data))
+        token = data.find(_JWT_BYTES) >= 0  # twice as fast as `in`, which asks for a buffer first
         operations = cut and _OPERATIONS in plain
     if named or b"\0" in data[:4] or data[:2] in _WIDE_MARKS:
         return True, token
