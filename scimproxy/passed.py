@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scimproxy.exchange import Connection, Content, Exchange, Headers, Origin, Request, Response, Timings
+from scimproxy.exchange import Connection, Content, Exchange, Headers, Origin, Request, Response, Timings, hashed
 
 __all__ = ["Passed"]
 
 
 @dataclass(slots=True)
 class Passed:
-    """A complete exchange without failure, rewrites or trailers; names and units are Exchange's and its parts'."""
+    """A complete exchange without failure, rewrites or trailers; names and units are Exchange's and its parts'.
+
+    Its contents may wait to be hashed (`HASH_LATER`): what writes the row has the time for it.
+    """
 
     uid: str
     method: str
@@ -63,14 +66,14 @@ class Passed:
         """Return the exchange that this is."""
         return Exchange(
             request=Request(
-                self.method, self.target, self.http_version, self.headers, self.content, None, self.wire_bytes
+                self.method, self.target, self.http_version, self.headers, hashed(self.content), None, self.wire_bytes
             ),
             response=Response(
                 self.status_code,
                 self.reason,
                 self.response_http_version,
                 self.response_headers,
-                self.response_content,
+                hashed(self.response_content),
                 None,
                 self.response_wire_bytes,
             ),

@@ -7,7 +7,7 @@ from factories import connection, exchange, request, response
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scimproxy.exchange import SECRET_HEADERS, Content, Headers, Request, fingerprint
+from scimproxy.exchange import HASH_LATER, SECRET_HEADERS, Content, Headers, Request, fingerprint, hashed
 
 PAIRS = [("Host", "a"), ("Set-Cookie", "x=1"), ("host", "b"), ("Set-Cookie", "y=2")]
 
@@ -90,3 +90,9 @@ def test_values_are_frozen_and_slotted(thing: object) -> None:
     assert not hasattr(thing, "__dict__")
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(thing, dataclasses.fields(thing)[0].name, "x")  # type: ignore[arg-type]
+
+
+def test_a_hash_that_was_left_for_later() -> None:
+    whole = Content.of(b"abc")
+    assert hashed(Content(b"abc", 3, HASH_LATER)) == whole
+    assert hashed(whole) is whole

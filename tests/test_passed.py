@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scimproxy.errors import ScimproxyError, StoreError
-from scimproxy.exchange import EMPTY, Connection, Content, Headers
+from scimproxy.exchange import EMPTY, HASH_LATER, Connection, Content, Headers
 from scimproxy.passed import Passed
 from scimproxy.recorder import Recorder
 from scimproxy.redact import redact_passed, redactions
@@ -155,7 +155,11 @@ async def test_both_ways_give_the_same_database(
         {"uid": "c1.2", "headers": Headers([("Authorization", f"Bearer {SECRET}")])},
         {"uid": "c1.3", "content": Content.of(b'{"password": "correct horse"}')},
         {"uid": "c1.4", "response_content": Content.of(b'{"x": "' + b"y" * 300_000 + b'"}')},  # big: cleaned beside
+        {"uid": "c1.5", "response_content": Content(b'{"x": "y"}', 10, HASH_LATER)},
     ]
+    response = passed(**given[-1]).exchange().response
+    assert response is not None
+    assert response.content == Content.of(b'{"x": "y"}')
     stored = []
     for way in ("flat", "whole"):
         path = tmp_path / f"{way}.db"

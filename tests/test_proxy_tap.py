@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scimproxy.exchange import Content
+from scimproxy.exchange import Content, hashed
 from scimproxy.proxy import tap as tap_module
 from scimproxy.proxy.tap import Tap
 from scimproxy.secret_bodies import hints
@@ -23,6 +23,7 @@ def test_a_tap_keeps_some_and_counts_all(pieces: list[bytes], limit: int) -> Non
         tap.feed(piece)
     assert tap.content() == Content(whole[:limit], len(whole), hashlib.sha256(whole).hexdigest())
     assert tap.whole is (len(whole) <= limit)
+    assert hashed(tap.unhashed()) == tap.content()
     assert tap.content(3) == Content(whole[: min(limit, 3)], len(whole), hashlib.sha256(whole).hexdigest())
 
 

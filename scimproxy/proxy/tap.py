@@ -13,7 +13,7 @@ from collections import deque
 from io import BytesIO
 from queue import SimpleQueue
 
-from scimproxy.exchange import EMPTY, Content
+from scimproxy.exchange import EMPTY, HASH_LATER, Content
 from scimproxy.secret_bodies import Look
 
 __all__ = ["Tap"]
@@ -68,6 +68,12 @@ class Tap:
         if self._many is not None:
             return Content(self._many.kept(most), self.size, self._many.sha256())
         return Content(self._only[:most], self.size, hashlib.sha256(self._only).hexdigest())
+
+    def unhashed(self) -> Content:
+        """Return what has passed, and leave the hash of what came in one piece for later."""
+        if not self.size:
+            return EMPTY
+        return self.content() if self._many is not None else Content(self._only, self.size, HASH_LATER)
 
 
 class _Many:
