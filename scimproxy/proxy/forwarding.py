@@ -216,11 +216,11 @@ def map_target(target: str, options: EngineOptions) -> str | Refusal:
             return Refusal(404, "the secret path is missing or wrong", told="nothing is served here")
         target = below
     public, private = options.served_path, options.target.base_path
+    if not public and not private:
+        return target
     path, mark, query = target.partition("?")
     if _ODD.search(path) is None and (path.startswith(public + "/") or path == public != ""):
         return (private + path[len(public) :] or "/") + mark + query
-    if not public and not private:
-        return target
     if path == "*":
         return Refusal(404, f"OPTIONS * asks about the whole server, but only {public or '/'} is served here")
     rest = _below(path, public)

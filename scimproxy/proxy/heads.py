@@ -6,10 +6,9 @@ again. Bounded in number and in size; what is forgotten is judged anew.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
-from scimproxy.exchange import Headers, Request, Response
+from scimproxy.exchange import Headers, Request, Response, quick_request
 from scimproxy.proxy import forwarding
 from scimproxy.proxy.engine import EngineOptions
 from scimproxy.proxy.forwarding import Caller, Framing, Refusal
@@ -28,7 +27,7 @@ __all__ = ["Answer", "Answers", "Ask", "Asks", "given_to", "written_fields"]
 
 _MOST = 512
 _LONGEST = 8192
-_LINE = re.compile(rb"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (/[\x21-\x7e]*) HTTP/1\.1")
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
 @dataclass(slots=True)
@@ -63,11 +62,11 @@ class Asks:
             HeadError: the head is malformed.
         """
         line, _, block = head.partition(b"\r\n")
-        plain = _LINE.fullmatch(line)
+        plain = _plain_line(line)
         key = (block, peer_host)
         known = self._known.get(key)
         if plain is not None and known is not None:
-            return Request(plain[1].decode(), plain[2].decode(), "1.1", known.headers), known, None
+            return quick_request(plain[0], plain[1], "1.1", known.headers), known, None
         read = request_head(head)
         request = Request(read.method, read.target, read.http_version, read.headers)
         refusal = forwarding.refuse_request(read.method, read.target, read.headers, read.http_version)
@@ -99,6 +98,17 @@ class Asks:
             upstream=upstream,
             upstream_fields=written_fields(upstream),
         )
+
+
+def _plain_line(line: bytes) -> list[str] | None:
+    """Return method, target and version of a request line as nearly all are: a path of visible ASCII, HTTP/1.1."""
+    if not line.isascii():
+        return None
+    text = line.decode("ascii")
+    parts = text.split(" ")
+    if len(parts) == 3 and parts[2] == "HTTP/1.1" and parts[0] in _METHODS and parts[1][:1] == "/":
+        return parts if text.isprintable() else None
+    return None
 
 
 def written_fields(headers: Headers) -> bytes:

@@ -305,34 +305,33 @@ class Client(asyncio.Protocol):
                 self.refuse(400, "a line ends with a bare LF, not with CRLF", buffer)
             return
         head, self.buffer = buffer[: end + 4], buffer[end + 4 :]
-        engine, options = self.engine, self.engine.options
+        engine, options, connection = self.engine, self.engine.options, self.connection
         started_at, started_m = time.time(), time.perf_counter()
         self.exchanges += 1
         try:
-            request, ask, refusal = engine.asks.read(head, self.connection.peer_host)
+            request, ask, refusal = engine.asks.read(head, connection.peer_host)
         except HeadError as exc:
             self.refuse(exc.status_code, exc.detail, head, exc.headers)
             return
         passage = engine.passage_of(
-            uid=f"{self.connection.uid}.{self.exchanges}",
-            request=request,
-            caller=forwarding.caller_of(request.headers, self.connection.peer_host, options)
-            if ask is None
-            else ask.caller,
-            started_at=started_at,
-            started_m=started_m,
-            client_connection=self.connection,
-            client_index=self.exchanges,
-            request_tap=Tap(options.max_content),
-            response_tap=Tap(options.max_content),
+            f"{connection.uid}.{self.exchanges}",
+            request,
+            forwarding.caller_of(request.headers, connection.peer_host, options) if ask is None else ask.caller,
+            started_at,
+            started_m,
+            connection,
+            self.exchanges,
+            Tap(options.max_content),
+            Tap(options.max_content),
+            None,
+            len(head),
         )
-        passage.request_wire = len(head)
         self.flow = flow = engine.flow_of(self, passage, ask)
         if ask is None:
             assert refusal is not None
             flow.refuse(refusal.status_code, answers.blocked(refusal.detail))
             return
-        flow.reader, flow.expects = ask.body(), ask.expects
+        flow.expects = ask.expects
         flow.close_after = ask.close or engine.stopping
         data, self.buffer = self.buffer, b""
         target: str | forwarding.Refusal | Response
@@ -401,8 +400,10 @@ class Client(asyncio.Protocol):
             if self.transport is not None:
                 self.end(linger=flow is not None and (flow.refused or not flow.reader.done))
             return
-        self.pause(paused=False)
-        self.go_on()
+        if not self.reading:
+            self.pause(paused=False)
+        if self.buffer or self.ended:
+            self.go_on()
 
     def end(self, *, linger: bool) -> None:
         """Close after what was written; a client that still sends is read a while, or it would not see its answer."""

@@ -200,7 +200,6 @@ class DirectedFlow(Flow):
         )
         assert self.ask is not None
         self._again = again = Flow(_Nobody(self.engine, self._delivered_again), passage, self.ask)
-        again.reader = self.ask.body()
         body = first.request_tap.content().data
         if self.ask.kind == "chunked":
             body = (write_chunk(body) if body else b"") + write_last_chunk(first.request_trailers)
@@ -250,6 +249,7 @@ class _Nobody:
     """The client of a second delivery: there is none."""
 
     buffer = b""
+    reading = True
 
     def __init__(self, engine: Engine, then: Callable[[], None]) -> None:
         self.engine = engine

@@ -59,6 +59,7 @@ class Client(Protocol):
     """The parts of a client's connection that a flow needs."""
 
     buffer: bytes
+    reading: bool
 
     @property
     def engine(self) -> Engine:
@@ -117,7 +118,7 @@ class Flow:
         self.client = client
         self.engine = client.engine
         self.passage = passage
-        self.reader = BodyReader("none")  # of the request
+        self.reader = BodyReader("none") if ask is None else ask.body()  # of the request
         self.upstream: Upstream | None = None
         self.close_after = False
         self.expects = False
@@ -228,7 +229,7 @@ class Flow:
         upstream.exchanges += 1
         link = passage.link
         if link is None or link.connection.uid != upstream.uid:
-            passage.link = link = Link(connection=upstream.connection)
+            passage.link = link = Link(upstream.connection)
         link.index = upstream.exchanges
         assert passage.upstream_target is not None
         assert self.ask is not None
@@ -238,9 +239,11 @@ class Flow:
         if self.expects and not self.reader.done:
             self.expects = False
             self.client.write(CONTINUE)
-        self.client.pause(paused=False)
-        payload = b"".join(self._unsent)
-        self._unsent.clear()
+        if not self.client.reading:
+            self.client.pause(paused=False)
+        unsent = self._unsent
+        payload = unsent[0] if len(unsent) == 1 else b"".join(unsent)
+        unsent.clear()
         self._send_body(payload, head)
 
     def _send_body(self, payload: bytes, head: bytes = b"") -> None:

@@ -7,6 +7,7 @@ durations, Unix seconds for moments). An engine makes one per request, fills it,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scimproxy.exchange import (
     Connection,
@@ -26,7 +27,7 @@ from scimproxy.proxy.forwarding import Caller, Tap
 __all__ = ["Link", "Passage"]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Link:
     """The upstream connection of a passage: what it is, this exchange's number on it, and what opening it took.
 
@@ -44,7 +45,7 @@ _ANNOUNCED = 256 * 1024
 """An exchange in flight is announced with at most so much of its request's body: the whole comes when it ends."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)  # not by keywords only: they double what making one takes
 class Passage:
     """An exchange under way. Names ending in `_m` are monotonic seconds, None until it happened."""
 
@@ -172,8 +173,7 @@ class Passage:
     def _address(self) -> str | None:
         if self.link is None or self.link.connection.peer_host is None:
             return None
-        host, port = self.link.connection.peer_host, self.link.connection.peer_port
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return _authority(self.link.connection.peer_host, self.link.connection.peer_port)
 
     def _timings(self, now_m: float | None) -> Timings:
         link = self.link
@@ -186,6 +186,11 @@ class Passage:
             _between(self.first_m, self.last_m),
             _between(self.started_m, now_m),
         )
+
+
+@lru_cache(maxsize=256)
+def _authority(host: str, port: int | None) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _between(start: float | None, end: float | None) -> float | None:

@@ -81,6 +81,7 @@ class Upstream(asyncio.Protocol):
         self.idle_since = 0.0
         self.idle_limit = IDLE_S
         self.usable = True
+        self.said: Headers | None = None  # fields of its last answer
         self._waiting: select.poll | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -183,9 +184,11 @@ class Pool:
     def give(self, upstream: Upstream, headers: Headers) -> None:
         """Take back a connection after a whole answer with these fields."""
         upstream.user = None
-        said = headers.get("keep-alive")
-        if said is not None and (match := _TIMEOUT.search(said)):
-            upstream.idle_limit = max(0.0, min(60.0, int(match[1]) - 1.0)) or 0.5
+        if headers is not upstream.said:  # engines pass the same object for the same fields
+            upstream.said = headers
+            said = headers.get("keep-alive")
+            if said is not None and (match := _TIMEOUT.search(said)):
+                upstream.idle_limit = max(0.0, min(60.0, int(match[1]) - 1.0)) or 0.5
         upstream.idle_since = time.monotonic()
         if not upstream.usable or len(self._idle) >= MAX_IDLE:
             upstream.close("not needed any more")

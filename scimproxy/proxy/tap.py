@@ -13,7 +13,7 @@ from collections import deque
 from io import BytesIO
 from queue import SimpleQueue
 
-from scimproxy.exchange import EMPTY, HASH_LATER, Content
+from scimproxy.exchange import EMPTY, Content, unhashed
 from scimproxy.secret_bodies import Look
 
 __all__ = ["Tap"]
@@ -73,7 +73,7 @@ class Tap:
         """Return what has passed, and leave the hash of what came in one piece for later."""
         if not self.size:
             return EMPTY
-        return self.content() if self._many is not None else Content(self._only, self.size, HASH_LATER)
+        return self.content() if self._many is not None else unhashed(self._only)
 
 
 class _Many:
