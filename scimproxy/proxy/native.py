@@ -290,7 +290,7 @@ class Client(asyncio.Protocol):
     def next(self) -> None:
         """Begin with the next request in the buffer, where there is a whole head."""
         buffer = self.buffer
-        while buffer[:2] == b"\r\n":  # RFC 9112 section 2.2
+        while buffer.startswith(b"\r\n"):  # RFC 9112 section 2.2
             buffer = self.buffer = buffer[2:]
         if not buffer:
             return
@@ -304,7 +304,9 @@ class Client(asyncio.Protocol):
             elif b"\n\n" in buffer or b"\n\r\n" in buffer.replace(HEAD_END, b""):
                 self.refuse(400, "a line ends with a bare LF, not with CRLF", buffer)
             return
-        head, self.buffer = buffer[: end + 4], buffer[end + 4 :]
+        end += len(HEAD_END)
+        head, data = (buffer, b"") if end == len(buffer) else (buffer[:end], buffer[end:])
+        self.buffer = b""
         engine, options, connection = self.engine, self.engine.options, self.connection
         started_at, started_m = time.time(), time.perf_counter()
         self.exchanges += 1
@@ -333,7 +335,6 @@ class Client(asyncio.Protocol):
             return
         flow.expects = ask.expects
         flow.close_after = ask.close or engine.stopping
-        data, self.buffer = self.buffer, b""
         target: str | forwarding.Refusal | Response
         if engine.guard is None:
             target = forwarding.map_target(request.target, options)

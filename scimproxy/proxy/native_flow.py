@@ -292,8 +292,8 @@ class Flow:
                 if len(data) >= 5 and data[:5] != b"HTTP/":
                     raise HeadError(502, f"it begins with {data[:20].decode('latin-1')!a}")
                 return b""
-            self._head = data[:8]
-            head, data = data[: end + 4], data[end + 4 :]
+            self._head = head = data[: end + 4]
+            data = data[end + 4 :]
             if head[9:10] != b"1":
                 break
             early = response_head(head)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from scimproxy.exchange import (
+    EMPTY,
     Connection,
     Exchange,
     Failure,
@@ -127,13 +128,18 @@ class Passage:
             return None
         if given.trailers is not None:
             return None
+        connection = index = address = dns_ms = connect_ms = tls_ms = None
+        if link is not None:
+            connection, index, address = link.connection, link.index, self._address()
+            dns_ms, connect_ms, tls_ms = link.dns_ms, link.connect_ms, link.tls_ms
+        fields, sent, target = head.headers, self.upstream_headers, head.target
         return Passed(
             self.uid,
             head.method,
-            head.target,
+            target,
             head.http_version,
-            head.headers,
-            self.request_tap.unhashed(),
+            fields,
+            self.request_tap.unhashed() if self.request_tap.size else EMPTY,
             self.request_wire or None,
             given.status_code,
             given.reason,
@@ -144,24 +150,24 @@ class Passage:
             self.origin,
             self.started_at,
             at,
-            None if link is None else link.dns_ms,
-            None if link is None else link.connect_ms,
-            None if link is None else link.tls_ms,
+            dns_ms,
+            connect_ms,
+            tls_ms,
             _between(self.ready_m, self.sent_m),
             _between(self.sent_m, self.first_m),
             _between(self.first_m, self.last_m),
             _between(self.started_m, now_m),
             self.client_connection,
             self.client_index,
-            None if link is None else link.connection,
-            None if link is None else link.index,
-            self._address(),
+            connection,
+            index,
+            address,
             caller.address,
             caller.claim,
             caller.scheme,
             caller.host,
-            self._unless_same(self.upstream_target),
-            None if self.upstream_headers == head.headers else self.upstream_headers,
+            None if self.upstream_target == target else self.upstream_target,
+            None if sent is None or sent is fields or sent == fields else sent,
             None if came is None or came.headers is given.headers or came.headers == given.headers else came.headers,
             self.attempts,
             self.ended,
