@@ -146,7 +146,7 @@ class StoreApart:
             try:
                 stands = ahead.append(row)
             except UNSTORABLE as exc:
-                self._loop.call_soon(told, _unstorable(exc))
+                told(_unstorable(exc))
                 return
             if stands:
                 self._later()

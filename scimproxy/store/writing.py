@@ -348,6 +348,7 @@ class Writer:
         """Take what nobody waits for; return whether it is worth writing the counters of connections at once."""
         if kind == "event":
             self._insert_event(value)
+        if kind != "connection":
             return False
         connection: Connection = value
         for run_id in reversed(self.runs):
