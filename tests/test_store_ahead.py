@@ -188,6 +188,9 @@ def test_segments_are_used_in_turn_and_only_when_they_are_free(pair: tuple[Ahead
     assert read(again) == [f"u{number}" for number in range(engine.number - 2, engine.number + 1)]
     assert again.standing() == engine.number
     assert read(tail.again(engine.number)) == []
+    some = tail.again(engine.number - 3)
+    assert [number for number, _ in some.read(None, 1, 10**6)] == [engine.number - 2]  # whatever lies before it
+    assert [number for number, _ in some.read(None, 1000, 1)] == [engine.number - 1]
 
 
 def test_an_entry_that_is_too_big_leaves_the_next_ones_readable(pair: tuple[Ahead, Tail]) -> None:
@@ -269,7 +272,7 @@ async def recording(db: Path) -> StoreApart:
 
 def submit(store: StoreApart, uid: str) -> None:
     told: list[BaseException | None] = []
-    store.submit_passed(passed(uid), told.append)
+    store.submit_passed(passed(uid, body=b"x" * 3000), told.append)
     assert told == [None]  # at once
 
 
@@ -296,7 +299,7 @@ async def test_it_is_answered_at_once_and_gets_there_in_order(tmp_path: Path) ->
         assert conn.execute("SELECT count(*) FROM progress WHERE name LIKE 'ahead-%'").fetchone() == (0,)
     with Reader.open(db) as reader:
         found = reader.exchange(2)
-    expected = passed("c1.1").exchange()
+    expected = passed("c1.1", body=b"x" * 3000).exchange()
     assert found is not None
     assert (found.request, found.response, found.timings, found.upstream_connection) == (
         expected.request,
@@ -374,7 +377,7 @@ async def test_a_writer_that_dies_at_any_time_writes_each_once(
     db = tmp_path / "a.db"
     store = await recording(db)
     sent = 0
-    for turn in range(6):
+    for turn in range(4):
         assert store._process is not None
         pid = store._process.pid
         for _ in range(100):
@@ -406,14 +409,14 @@ async def main():
     await store.flush()
     before, after = int(sys.argv[2]), int(sys.argv[3])
     for number in range(before):
-        store.submit_passed(passed(f"c1.{number}"), lambda problem: None)
+        store.submit_passed(passed(f"c1.{number}", body=b"x" * 6000), lambda problem: None)
         if number % 7 == 0:
             store._flush()
             await asyncio.sleep(0)
     if after:
         os.kill(store._process.pid, 19)
     for number in range(before, before + after):
-        store.submit_passed(passed(f"c1.{number}"), lambda problem: None)
+        store.submit_passed(passed(f"c1.{number}", body=b"x" * 6000), lambda problem: None)
     os.kill(store._process.pid, 9)
     os.kill(os.getpid(), 9)
 asyncio.run(main())
@@ -428,11 +431,14 @@ def both_killed(db: Path, before: int, after: int) -> set[str]:
     return {f"c1.{number}" for number in range(before + after)}
 
 
-@pytest.mark.parametrize(("before", "after"), [(0, 20), (300, 0), (300, 300)])
+@pytest.mark.parametrize(("before", "after"), [(0, 20), (300, 0), (300, 200)])
 def test_when_all_of_it_dies_the_next_reader_finds_all_of_it_once(tmp_path: Path, before: int, after: int) -> None:
     db = tmp_path / "a.db"
     answered = both_killed(db, before, after)
-    assert len(files(db)) == 1
+    (path,) = ahead.files_beside(db)
+    with path.open("rb") as file:
+        file.seek(4096 + ahead._SEGMENT)
+        assert any(file.read(16)) is (before + after > 400)  # both segments are used
     with Reader.open(db) as reader:
         found = Counter(one.uid for one in reader.exchanges(limit=10_000))
         states = {one.state for one in reader.exchanges(limit=10_000)}
@@ -529,6 +535,38 @@ def test_what_is_no_such_file_is_left_alone(tmp_path: Path, content: bytes) -> N
 
 
 # --- a writer that cannot write ---
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 40 MiB: large enough for an ahead file."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
+        pytest.skip("only root can mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+async def test_on_a_disk_that_fills_up_all_that_was_answered_gets_there(disk: Path) -> None:
+    db = disk / "a.db"
+    store = await recording(db)
+    place = os.statvfs(disk)
+    (disk / "filler").write_bytes(b"x" * (place.f_bavail * place.f_frsize - 100_000))
+    ends: list[BaseException | None] = []
+    while store.last_error is None:
+        store.submit_passed(passed(f"c1.{len(ends)}", body=os.urandom(1000)), ends.append)
+        await asyncio.sleep(0.001)  # as fast as a client asks; until the writer has told
+    assert "no space is left" in str(store.last_error)
+    answered = {f"c1.{number}": 1 for number, problem in enumerate(ends) if problem is None}
+    assert len(answered) == len(ends) > 10
+    (disk / "filler").unlink()
+    while store.last_error is not None:  # noqa: ASYNC110 - what is waited for has no event of its own
+        await asyncio.sleep(0.01)
+    await store.close()
+    assert uids(db) == answered
+    assert files(db) == []
 
 
 class Served:

@@ -147,8 +147,8 @@ class Tail:
                 break
             self.number += 1
             self._at += HEAD.size + len(entry)
-            size -= len(entry)
-            if self.number > self._after:
+            if self.number > self._after:  # else it is read for what it tells of later ones
+                size -= len(entry)
                 found.append((self.number, row))
         return found
 

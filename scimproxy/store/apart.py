@@ -1,10 +1,12 @@
 """The store in a process of its own, spoken to from an event loop: what a recording under load writes through.
 
-One rule: nothing waits here. What is queued in one turn of the loop goes out together, and the writer takes all that
-has come while it was busy, so that a busy recorder pays for neither locks nor threads, and SQLite never holds up its
-traffic. When the writing process dies, what was not answered fails, another one is started, and it goes on with the
-same run. One that does not answer for long is ended, so that nothing waits for ever and what waits is bounded.
-Everything is called in the event loop that `open` ran in. Place in the flow: Recorder -> here -> [socket] -> serving.
+One rule: nothing waits here. What most exchanges are stands in the ahead file (ahead.py) and is told at once; the
+rest is queued, what comes in one turn of the loop goes out together, and the writer takes all that has come while
+it was busy, so that a busy recorder pays for neither locks nor threads, and SQLite never holds up its traffic. When
+the writing process dies, what was not told fails, another one is started, and it goes on with the same run and the
+same file. One that does not answer for long is ended, so that nothing waits for ever and what waits is bounded.
+Everything is called in the event loop that `open` ran in. Place in the flow: Recorder -> here -> [socket] ->
+serving.
 """
 
 from __future__ import annotations
@@ -43,8 +45,8 @@ _TOGETHER = 262_144
 """At most so many bytes are copied to be sent together; it is about what a socket takes at once."""
 _SMALL = 65_536
 """A content of more bytes does not stand ahead."""
-_GATHER_S = 0.02
-"""So long what nobody waits for is gathered before the writer is woken."""
+_GATHER_S = 0.015
+"""So long what nobody waits for is gathered before the writer is woken; less than what it takes for quiet."""
 _AGAIN_S = 0.5
 """So long after the end of a writing process the next one is started."""
 _PATIENCE_S = 5.0
@@ -224,7 +226,8 @@ class StoreApart:
     async def close(self) -> None:
         """Write everything queued, close the database and end the process. Safe to call twice.
 
-        A process that does not come to an end is ended; what is not written then was answered to nobody.
+        A process that does not come to an end is ended; what is not written then was answered to nobody, or stands
+        ahead for the next who opens the database.
         """
         self._closing = True
         if self._again is not None:
@@ -236,6 +239,12 @@ class StoreApart:
             self._put(frame([("close",)]))
             self._open = False
             self._put_end()
+        elif self._ahead is not None and (left := self._ahead.number - self._ahead.applied) > 0:
+            _log.warning(
+                "%d exchanges are not in the database yet: they stand in %s, and get there when it is opened next",
+                left,
+                self._ahead.path,
+            )
         await self._gone.wait()
         self._leave_ahead()
 
