@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import factories
@@ -470,6 +471,19 @@ def test_a_prune_brings_it_in_first(tmp_path: Path) -> None:
     answered = both_killed(tmp_path / "a.db", 0, 20)
     prune(tmp_path / "a.db", now=1.0, keep_runs=1)
     assert set(uids(tmp_path / "a.db")) == answered
+
+
+def test_whoever_comes_while_another_brings_it_in_waits_for_it(tmp_path: Path) -> None:
+    db = tmp_path / "a.db"
+    answered = both_killed(db, 0, 20)
+
+    def look() -> int:
+        with Reader.open(db) as reader:
+            return len(list(reader.exchanges(limit=100)))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert [one.result() for one in [threads.submit(look) for _ in range(4)]] == [20] * 4
+    assert uids(db) == Counter(answered)
 
 
 def test_what_cannot_be_brought_in_stays_and_is_told(

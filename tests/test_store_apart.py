@@ -163,6 +163,26 @@ async def test_the_death_of_the_writer_is_survived(tmp_path: Path, monkeypatch: 
     assert [(row.run_id, row.state) for row in rows] == [(1, "complete")] * 3
 
 
+async def test_a_run_ends_though_its_writer_dies_just_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart_module, "_AGAIN_S", 0.01)
+    store = await StoreApart.open(tmp_path / "a.db")
+    run = await store.start_run(factories.run())
+    pid = writer_of(store)
+    os.kill(pid, signal.SIGSTOP)
+    ending = asyncio.create_task(store.finish_run(run.id or 0, ended_at=9.0, lost=3))
+    starting = asyncio.create_task(store.start_run(factories.run()))  # which would be there twice
+    await asyncio.sleep(0)
+    os.kill(pid, signal.SIGKILL)
+    await ending
+    with pytest.raises(StoreError, match="SIGKILL"):
+        await starting
+    await store.close()
+    with Reader.open(tmp_path / "a.db") as reader:
+        found = reader.run(run.id or 0)
+    assert found is not None
+    assert found.lost == 3
+
+
 _RECORDER = """
 import asyncio, os, sys
 sys.path.insert(0, "tests")

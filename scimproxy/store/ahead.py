@@ -26,7 +26,17 @@ from scimproxy.store.entries import HEAD, Packer, Unpacker, checksum, head_of, s
 if sys.platform != "win32":  # where recordings have no writing process, and so no such file
     import fcntl
 
-__all__ = ["BEFORE", "Ahead", "Tail", "create", "files_beside", "follow", "progress_name", "take_over"]
+__all__ = [
+    "BEFORE",
+    "Ahead",
+    "Tail",
+    "create",
+    "files_beside",
+    "follow",
+    "is_being_brought_in",
+    "progress_name",
+    "take_over",
+]
 
 _MAGIC = b"scimproxy ahead1"
 _START = struct.Struct("<16sQQ")
@@ -267,10 +277,25 @@ def follow(path: Path, applied: int) -> Tail | None:
     return None if found is None else Tail(found[0], found[1], applied)
 
 
-def take_over(path: Path, applied: int) -> tuple[Tail, int] | None:
+def take_over(path: Path) -> tuple[Tail, int] | None:
     """Open a file whose recording died, for nobody else; None where it lives. Also which database it belongs to."""
     found = _opened(path, os.O_RDWR, os.O_RDONLY, alone=True)
-    return None if found is None else (Tail(found[0], found[1], applied), found[2])
+    return None if found is None else (Tail(found[0], found[1], 0), found[2])
+
+
+def is_being_brought_in(path: Path) -> bool:
+    """Whether somebody has taken the file over, and is not done with it."""
+    if sys.platform == "win32":
+        return False
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+    return False
 
 
 def files_beside(db: Path) -> list[Path]:

@@ -51,6 +51,8 @@ _AGAIN_S = 0.5
 """So long after the end of a writing process the next one is started."""
 _PATIENCE_S = 5.0
 """So long a run's beginning or end waits for another process to be started; exchanges do not wait for one."""
+_TWICE = {"flush", "update_run", "finish_run"}
+"""What can be done twice with the same end."""
 _LOOK_S = 1.0
 """So often the writer is looked at. Its time is counted in looks: none pass while we are stopped ourselves."""
 _SLOW = 10
@@ -430,8 +432,22 @@ class StoreApart:
                 self._sock.shutdown(socket.SHUT_WR)
 
     async def _call(self, name: str, *values: Any) -> Any:  # noqa: ANN401 - as the call has it
+        await self._until_there_is_one()
+        try:
+            return await self._called(name, values)
+        except StoreError:
+            # The writer died meanwhile. Nobody knows whether it did this; where it can be done twice, it is.
+            if self._open or name not in _TWICE or not await self._until_there_is_one():
+                raise
+            return await self._called(name, values)
+
+    async def _until_there_is_one(self) -> bool:
+        """Wait while another writer is started; return whether there is one."""
         if not self._open and self._again is not None and not self._closing:
             await asyncio.wait({self._again}, timeout=_PATIENCE_S)
+        return self._open
+
+    async def _called(self, name: str, values: tuple[Any, ...]) -> Any:  # noqa: ANN401 - as the call has it
         if not self._open:
             raise self.last_error or self._closed()
         self._numbers += 1

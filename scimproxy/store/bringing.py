@@ -36,15 +36,16 @@ def bring_in(writer: Writer) -> None:
     """Put what died recordings left beside this database into it; what cannot be, stays, and is told."""
     names = [name for (name,) in writer.conn.execute("SELECT name FROM progress WHERE name LIKE 'ahead-%'")]
     files = ahead.files_beside(writer.path)
+    until = time.monotonic() + _PATIENCE_S
     for path in files:
         name = ahead.progress_name(path)
-        taken = ahead.take_over(path, applied_of(writer.conn, name))
+        taken = _taken_over(path, until)
         if taken is None:
             continue
         tail, identity = taken
         with contextlib.closing(tail):
-            if identity == writer.identity():
-                _bring(writer, path, name, tail)
+            if identity == writer.identity():  # and how far it is in the database is asked only now that it is ours
+                _bring(writer, path, name, tail.again(applied_of(writer.conn, name)))
             else:
                 _log.warning("%s holds exchanges of another database; remove it if that one is gone", path)
     # Lines of files that are gone: a file is there before its line is, so looking in this order finds none too many.
@@ -100,7 +101,7 @@ def settle(path: Path, conn: sqlite3.Connection) -> None:
     until = time.monotonic() + _PATIENCE_S
     for file in ahead.files_beside(path):
         name = ahead.progress_name(file)
-        taken = ahead.take_over(file, 0)
+        taken = _taken_over(file, until)
         if taken is not None:
             with contextlib.closing(taken[0]) as died:
                 if taken[1] == applied_of(conn, IDENTITY):
@@ -118,6 +119,15 @@ def settle(path: Path, conn: sqlite3.Connection) -> None:
             bring_in(writer)
     except StoreError as exc:
         _log.warning("%d exchanges that were answered are not in the database %s yet: %s", left, path, exc)
+
+
+def _taken_over(path: Path, until: float) -> tuple[ahead.Tail, int] | None:
+    """Take a file over; where somebody else is just doing that, wait until it is done and what was in it is there."""
+    while (taken := ahead.take_over(path)) is None:
+        if not ahead.is_being_brought_in(path) or time.monotonic() > until:
+            return None
+        time.sleep(_LOOK_S)
+    return taken
 
 
 def applied_of(conn: sqlite3.Connection, name: str) -> int:
