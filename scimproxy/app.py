@@ -319,6 +319,8 @@ class _Recording:
 
         async def seen(nonce: str) -> bool:
             """Look for a probe among what came lately; off the hot path, only for a tunnel that has just opened."""
+            with contextlib.suppress(StoreError):
+                await store.flush()
             for row in reader.exchanges(run_id, newest_first=True, limit=_SEARCHED):
                 if row.target.endswith(PROBED):
                     (found,) = reader.whole([row.id], with_connections=False)
@@ -436,7 +438,9 @@ class _Recording:
         try:
             await self._store.flush()
             await self._store.finish_run(run.id, ended_at=run.ended_at, lost=run.lost)
-        except StoreError as exc:  # the disk is still full: what clients were given an answer for is there already
+        except (
+            StoreError
+        ) as exc:  # the disk is still full: what clients were given an answer for is there, or beside it
             problem = exc
         await self._tell.rest()
         self._outcomes = reader.outcomes(run.id)

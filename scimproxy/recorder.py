@@ -1,8 +1,9 @@
 """The way of an exchange from the engine into the store: redacted, submitted, awaited.
 
-One rule: an exchange that `record` returned for is committed, unless `pass_when_full` allowed it to pass, and then
-it is counted as lost. Secrets leave the exchange here and stay in memory, in a bounded map, so that this process
-can replay. Place in the flow: engine -> Recorder -> Store; it implements `scimproxy.proxy.engine.Recorder`.
+One rule: an exchange that `record` returned for is recorded (see store/ahead.py), unless `pass_when_full` allowed
+it to pass, and then it is counted as lost. Secrets leave the exchange here and stay in memory, in a bounded map, so
+that this process can replay. Place in the flow: engine -> Recorder -> Store; it implements
+`scimproxy.proxy.engine.Recorder`.
 """
 
 from __future__ import annotations

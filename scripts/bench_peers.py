@@ -21,6 +21,8 @@ from typing import Any
 
 from bench_process import Tree, free_port, reachable
 
+from scimproxy.store import Reader
+
 __all__ = [
     "DIRECT",
     "PEERS",
@@ -93,7 +95,9 @@ def _scimproxy(*options: str) -> Callable[[Place], list[str]]:
 
 
 def count_rows(place: Place) -> int:
-    """Count the complete exchanges in a peer's database."""
+    """Count the complete exchanges in a peer's database, when what it answered has got there."""
+    with Reader.open(place.folder / "bench.db") as reader:
+        reader.settle()  # for a second at most; here twice
     with contextlib.closing(sqlite3.connect(f"file:{place.folder / 'bench.db'}?mode=ro", uri=True)) as conn:
         return int(conn.execute("SELECT count(*) FROM exchanges WHERE state = 'complete'").fetchone()[0])
 

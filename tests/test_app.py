@@ -232,6 +232,7 @@ async def test_a_disk_that_is_full_at_the_end(
     task = asyncio.create_task(record(options(upstream, tmp_path), watch, stop))
     (ready,) = await watch.until(Ready)
     assert await asyncio.to_thread(get, ready.url + "/Users") == 200
+    await watch.until(Seen)
 
     def full(*_: object, **__: object) -> None:
         raise StoreFull("no space is left")

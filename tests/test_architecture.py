@@ -255,7 +255,8 @@ TABLE: dict[str, Row] = {
     # ---- edge: one outside thing each
     "scimproxy.suite.script": Row(ours=("errors",)),
     "scimproxy.suite.script_worker": Row(theirs=("quickjs",)),
-    "scimproxy.store": Row(ours=(*PURE_ROOMS, "memory", "store"), theirs=("sqlite_utils",)),
+    "scimproxy.store.entries": Row(ours=("exchange", "store.rows"), theirs=("msgspec",), pure=True),
+    "scimproxy.store": Row(ours=(*PURE_ROOMS, "memory", "store"), theirs=("msgspec", "sqlite_utils")),
     "scimproxy.proxy": Row(),
     "scimproxy.proxy.intervention": Row(ours=("exchange",), pure=True),
     "scimproxy.proxy.directing": Row(

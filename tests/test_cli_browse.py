@@ -339,7 +339,7 @@ def test_looking_at_what_would_go_opens_no_writer(db: Path, monkeypatch: pytest.
         raise AssertionError(path)
 
     module = importlib.import_module("scimproxy.store.prune")  # the package has a function of that name
-    monkeypatch.setattr(module, "connect_writer", refused)
+    monkeypatch.setattr(module, "open_writer", refused)
     monkeypatch.setattr(module, "connect_upkeep", refused)
     assert "Would delete 1 run" in invoke(db, "prune", "--keep-runs", "0", "--dry-run").stderr
     assert isinstance(invoke(db, "prune", "--keep-runs", "0", "--yes").exception, AssertionError)

@@ -163,6 +163,26 @@ async def test_the_death_of_the_writer_is_survived(tmp_path: Path, monkeypatch: 
     assert [(row.run_id, row.state) for row in rows] == [(1, "complete")] * 3
 
 
+async def test_a_run_ends_though_its_writer_dies_just_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart_module, "_AGAIN_S", 0.01)
+    store = await StoreApart.open(tmp_path / "a.db")
+    run = await store.start_run(factories.run())
+    pid = writer_of(store)
+    os.kill(pid, signal.SIGSTOP)
+    ending = asyncio.create_task(store.finish_run(run.id or 0, ended_at=9.0, lost=3))
+    starting = asyncio.create_task(store.start_run(factories.run()))  # which would be there twice
+    await asyncio.sleep(0)
+    os.kill(pid, signal.SIGKILL)
+    await ending
+    with pytest.raises(StoreError, match="SIGKILL"):
+        await starting
+    await store.close()
+    with Reader.open(tmp_path / "a.db") as reader:
+        found = reader.run(run.id or 0)
+    assert found is not None
+    assert found.lost == 3
+
+
 _RECORDER = """
 import asyncio, os, sys
 sys.path.insert(0, "tests")
@@ -267,16 +287,16 @@ async def test_a_writer_that_cannot_be_started_again_is_tried_until_it_can(
     monkeypatch.setattr(apart_module, "_AGAIN_S", 0.01)
     store = await StoreApart.open(tmp_path / "a.db")
     await store.start_run(factories.run())
-    real = apart_module._child
+    real = apart_module.start
     tries: list[int] = []
 
     def no_child() -> object:
         tries.append(1)
         if len(tries) == 3:
-            monkeypatch.setattr(apart_module, "_child", real)
+            monkeypatch.setattr(apart_module, "start", real)
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(apart_module, "_child", no_child)
+    monkeypatch.setattr(apart_module, "start", no_child)
     os.kill(writer_of(store), signal.SIGKILL)
     await store._gone.wait()
     assert store._again is not None
@@ -301,7 +321,7 @@ async def test_closing_while_none_can_be_started_comes_to_an_end(
         tried.set()
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(apart_module, "_child", no_child)
+    monkeypatch.setattr(apart_module, "start", no_child)
     os.kill(writer_of(store), signal.SIGKILL)
     await tried.wait()
     await store.close()
@@ -330,12 +350,12 @@ async def test_a_writer_that_dies_right_after_its_hello_is_no_writer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its answer and its end come in one turn of the loop, before whoever waits for the answer goes on."""
-    real = apart_module._child
+    real = apart_module.start
 
     def short_lived() -> tuple[subprocess.Popen[bytes], socket.socket]:
         ours, theirs = socket.socketpair()
         with theirs:
-            theirs.sendall(frame((None, 0)))
+            theirs.sendall(frame((None, 0, None, 0)))
         return subprocess.Popen([sys.executable, "-c", ""]), ours
 
     def readable(store: StoreApart) -> None:
@@ -345,10 +365,10 @@ async def test_a_writer_that_dies_right_after_its_hello_is_no_writer(
 
     read = StoreApart._readable
     monkeypatch.setattr(StoreApart, "_readable", readable)
-    monkeypatch.setattr(apart_module, "_child", short_lived)
+    monkeypatch.setattr(apart_module, "start", short_lived)
     with pytest.raises(StoreError, match="ended as soon as it had begun"):
         await StoreApart.open(tmp_path / "a.db")
-    monkeypatch.setattr(apart_module, "_child", real)
+    monkeypatch.setattr(apart_module, "start", real)
     monkeypatch.setattr(StoreApart, "_readable", read)
     await (await StoreApart.open(tmp_path / "a.db")).close()
 
@@ -378,14 +398,14 @@ async def test_closing_while_another_writer_opens_leaves_no_fault_behind(
 
 async def test_a_cancelled_start_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
-    real = apart_module._child
+    real = apart_module.start
 
     def child() -> tuple[subprocess.Popen[bytes], socket.socket]:
         process, sock = real()
         started.append(process)
         return process, sock
 
-    monkeypatch.setattr(apart_module, "_child", child)
+    monkeypatch.setattr(apart_module, "start", child)
     opening = asyncio.create_task(StoreApart.open(tmp_path / "a.db"))
     await until(lambda: bool(started))
     opening.cancel()

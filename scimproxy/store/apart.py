@@ -1,10 +1,12 @@
 """The store in a process of its own, spoken to from an event loop: what a recording under load writes through.
 
-One rule: nothing waits here. What is queued in one turn of the loop goes out together, and the writer takes all that
-has come while it was busy, so that a busy recorder pays for neither locks nor threads, and SQLite never holds up its
-traffic. When the writing process dies, what was not answered fails, another one is started, and it goes on with the
-same run. One that does not answer for long is ended, so that nothing waits for ever and what waits is bounded.
-Everything is called in the event loop that `open` ran in. Place in the flow: Recorder -> here -> [socket] -> serving.
+One rule: nothing waits here. What most exchanges are stands in the ahead file (ahead.py) and is told at once; the
+rest is queued, what comes in one turn of the loop goes out together, and the writer takes all that has come while
+it was busy, so that a busy recorder pays for neither locks nor threads, and SQLite never holds up its traffic. When
+the writing process dies, what was not told fails, another one is started, and it goes on with the same run and the
+same file. One that does not answer for long is ended, so that nothing waits for ever and what waits is bounded.
+Everything is called in the event loop that `open` ran in. Place in the flow: Recorder -> here -> [socket] ->
+serving.
 """
 
 from __future__ import annotations
@@ -14,10 +16,8 @@ import contextlib
 import itertools
 import logging
 import pickle
-import signal
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -27,9 +27,11 @@ from typing import Any
 from scimproxy.errors import StoreBusy, StoreError
 from scimproxy.exchange import Connection, Exchange, Run, TunnelEvent
 from scimproxy.passed import Passed
+from scimproxy.store.ahead import Ahead
+from scimproxy.store.child import ended, start
 from scimproxy.store.ends import Ends, Told
 from scimproxy.store.process import this_process
-from scimproxy.store.rows import NO_CHANGES, loose_row, passed_row
+from scimproxy.store.rows import NO_CHANGES, RUN_PLACE, loose_row, passed_row
 from scimproxy.store.wire import Encoder, Frames, frame, pickled
 from scimproxy.store.writing import UNSTORABLE, fault
 
@@ -41,10 +43,16 @@ _PIECE = 16_384
 """Bytes read at once: answers are short, and a large buffer is mapped and unmapped by the kernel each time."""
 _TOGETHER = 262_144
 """At most so many bytes are copied to be sent together; it is about what a socket takes at once."""
+_SMALL = 65_536
+"""A content of more bytes does not stand ahead."""
+_GATHER_S = 0.015
+"""So long what nobody waits for is gathered before the writer is woken; less than what it takes for quiet."""
 _AGAIN_S = 0.5
 """So long after the end of a writing process the next one is started."""
 _PATIENCE_S = 5.0
 """So long a run's beginning or end waits for another process to be started; exchanges do not wait for one."""
+_TWICE = {"flush", "update_run", "finish_run"}
+"""What can be done twice with the same end."""
 _LOOK_S = 1.0
 """So often the writer is looked at. Its time is counted in looks: none pass while we are stopped ourselves."""
 _SLOW = 10
@@ -57,9 +65,6 @@ _MOST_HELD = 64 * 1024 * 1024
 """So many bytes may wait to be sent: clients that hang up leave their exchanges here, however slow the writer is."""
 _MOST_WAITING = 10_000
 """So many exchanges may wait for their commit; what an engine keeps of each is more than what travels."""
-
-_BEGIN = "import sys; sys.path[:] = sys.argv[2:]; from scimproxy.store.serving import main; main()"
-"""The child imports from where we did: neither what lies around in its folder nor another scimproxy."""
 
 
 class StoreApart:
@@ -83,13 +88,16 @@ class StoreApart:
         self._encoder = Encoder()
         self._out: deque[bytes | memoryview] = deque()
         self._held = 0  # bytes in there
+        self._ahead: Ahead | None = None
+        self._marked = 0  # the writer knows of its entries up to this one
+        self._timer: asyncio.TimerHandle | None = None
         self._silent = 0  # looks since the writer's last answer
         self._stuck = _STUCK
         self._waiting: deque[Told] = deque()
         self._ends = Ends(self._loop)
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._numbers = 0
-        self._hello: asyncio.Future[tuple[bytes | None, int]] | None = None
+        self._hello: asyncio.Future[tuple[bytes | None, int, str | None, int]] | None = None
         self._gone = asyncio.Event()
         self._gone.set()
         self._callbacks: list[Callable[[int], None]] = []
@@ -128,8 +136,27 @@ class StoreApart:
         self._submit("exchange", row, told)
 
     def submit_passed(self, passed: Passed, told: Told) -> None:
-        """Do the same for an exchange that went as most do."""
-        self._submit("exchange", passed_row(passed), told)
+        """Do the same for an exchange that went as most do; `told` may be called before this returns."""
+        row = passed_row(passed)
+        ahead = self._ahead
+        if (
+            ahead is not None
+            and self._open
+            and self._runs
+            and len(passed.content.data) <= _SMALL
+            and len(passed.response_content.data) <= _SMALL
+        ):
+            row[RUN_PLACE] = self._runs[-1]
+            try:
+                stands = ahead.append(row)
+            except UNSTORABLE as exc:
+                told(_unstorable(exc))
+                return
+            if stands:
+                self._later()
+                told(None)
+                return
+        self._submit("exchange", row, told)
 
     def pending(self, exchange: Exchange, told: Told | None = None) -> None:
         """Queue an exchange in flight; a later `submit_then` with its `uid` makes the row final. `told`: as there."""
@@ -143,7 +170,7 @@ class StoreApart:
     def connection(self, connection: Connection) -> None:
         """Queue what became of a connection."""
         if not self._is_full():
-            self._put(frame([("value", "connection", pickled(connection))]))
+            self._put(frame([("value", "connection", pickled(connection))]), later=True)
 
     def tunnel_event(self, event: TunnelEvent) -> None:
         """Queue a change of the tunnel's state; without a `run_id` it belongs to the newest run."""
@@ -201,23 +228,33 @@ class StoreApart:
     async def close(self) -> None:
         """Write everything queued, close the database and end the process. Safe to call twice.
 
-        A process that does not come to an end is ended; what is not written then was answered to nobody.
+        A process that does not come to an end is ended; what is not written then was answered to nobody, or stands
+        ahead for the next who opens the database.
         """
         self._closing = True
         if self._again is not None:
             self._again.cancel()
             await asyncio.gather(self._again, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
         if self._sock is not None:
             self._put(frame([("close",)]))
             self._open = False
             self._put_end()
+        elif self._ahead is not None and (left := self._ahead.number - self._ahead.applied) > 0:
+            _log.warning(
+                "%d exchanges are not in the database yet: they stand in %s, and get there when it is opened next",
+                left,
+                self._ahead.path,
+            )
         await self._gone.wait()
+        self._leave_ahead()
 
     # --- the process ---
 
     async def _start(self) -> None:
         try:
-            self._process, ours = _child()
+            self._process, ours = start()
         except OSError as exc:
             raise StoreError(f"the process that writes the database cannot be started: {exc.strerror}") from exc
         self._gone.clear()
@@ -230,10 +267,11 @@ class StoreApart:
         self._loop.add_reader(ours, self._readable)
         self._loop.call_later(_LOOK_S, self._look, ours)
         # Where we had a run, a database that is gone is not to be made anew behind everybody's back.
-        told = (str(self.path), self._durable, not self._runs, this_process(), self._runs)
+        ahead = None if self._durable else "" if self._ahead is None else str(self._ahead.path)
+        told = (str(self.path), self._durable, not self._runs, this_process(), self._runs, ahead)
         with contextlib.suppress(OSError):  # it has ended already, and its socket tells
             await self._loop.sock_sendall(ours, frame(told))
-        problem, recovered = await self._hello
+        problem, recovered, path, applied = await self._hello
         if problem is not None:
             await self._gone.wait()
             raise pickle.loads(problem)  # noqa: S301 - from our own child
@@ -241,7 +279,25 @@ class StoreApart:
             raise StoreError("the process that writes the database ended as soon as it had begun")
         self._hello = None
         self.recovered += recovered
+        self._follow(path, applied)
         self._open = True
+        if self._ahead is not None:
+            self._marked = 0
+            self._later()
+
+    def _follow(self, path: str | None, applied: int) -> None:
+        """Go on with the ahead file that the writer follows, where it does."""
+        if self._ahead is not None and str(self._ahead.path) == path:
+            self._ahead.applied = applied
+            return
+        self._leave_ahead()
+        if path is not None:
+            self._ahead = Ahead.open(Path(path))
+
+    def _leave_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
 
     def _submit(self, kind: str, row: list[Any], told: Told) -> None:
         if not self._open or self._is_full():
@@ -255,18 +311,41 @@ class StoreApart:
         self._waiting.append(told)
         self._put(*data)
 
-    def _put(self, *data: bytes) -> None:
+    def _put(self, *data: bytes, later: bool = False) -> None:
+        """Queue what is to be sent, behind all that stands ahead; `later`: nobody waits for it."""
         if not self._open:
             return
+        self._mark()
         self._out += data
         self._held += sum(map(len, data))
-        if not self._flushing:
+        if later:
+            self._later()
+        elif not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
+
+    def _later(self) -> None:
+        """Send what is queued in a moment, together with what comes until then: a commit costs more than its rows."""
+        if self._timer is None and not self._flushing:
+            self._timer = self._loop.call_later(_GATHER_S, self._flush)
+
+    def _mark(self) -> None:
+        """Tell the writer up to where it may read the ahead file, in the place among other items that this has."""
+        ahead = self._ahead
+        if ahead is not None and ahead.number > self._marked:
+            self._marked = ahead.number
+            data = frame([("standing", ahead.number)])
+            self._out.append(data)
+            self._held += len(data)
 
     def _flush(self) -> None:
         """Send what is queued, as much as the socket takes."""
         self._flushing = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._open:
+            self._mark()
         sock, out = self._sock, self._out
         if sock is None:
             return
@@ -322,7 +401,9 @@ class StoreApart:
             return
         self._loop.call_later(_LOOK_S, self._look, sock)
         opening = self._hello is not None  # which may take long: an old schema is brought up to date
-        if not (self._closing or ((self._waiting or self._calls) and not opening)):
+        ahead = self._ahead
+        waiting = self._waiting or self._calls or (ahead is not None and ahead.number > ahead.applied)
+        if not (self._closing or (waiting and not opening)):
             self._silent = 0
             return
         self._silent += 1
@@ -351,8 +432,22 @@ class StoreApart:
                 self._sock.shutdown(socket.SHUT_WR)
 
     async def _call(self, name: str, *values: Any) -> Any:  # noqa: ANN401 - as the call has it
+        await self._until_there_is_one()
+        try:
+            return await self._called(name, values)
+        except StoreError:
+            # The writer died meanwhile. Nobody knows whether it did this; where it can be done twice, it is.
+            if self._open or name not in _TWICE or not await self._until_there_is_one():
+                raise
+            return await self._called(name, values)
+
+    async def _until_there_is_one(self) -> bool:
+        """Wait while another writer is started; return whether there is one."""
         if not self._open and self._again is not None and not self._closing:
             await asyncio.wait({self._again}, timeout=_PATIENCE_S)
+        return self._open
+
+    async def _called(self, name: str, values: tuple[Any, ...]) -> Any:  # noqa: ANN401 - as the call has it
         if not self._open:
             raise self.last_error or self._closed()
         self._numbers += 1
@@ -396,10 +491,10 @@ class StoreApart:
         process, self._process = self._process, None
         assert process is not None
         code = process.wait()  # its descriptors are closed: it has ended, or is just about to
-        why = f"the process that writes the database {_ended(code)}"
+        why = f"the process that writes the database {ended(code)}"
         if self._hello is not None and not self._hello.done():
             hint = "its message stands above" if code >= 0 else "try again"
-            self._hello.set_result((pickled(StoreError(why, hint=hint)), 0))
+            self._hello.set_result((pickled(StoreError(why, hint=hint)), 0, None, 0))
         elif was_open and not self._closing:  # else it never began to write, and whoever starts it goes on
             self.last_error = StoreError(why, hint="another one is being started")
             _log.info("%s; another one is started", why)
@@ -436,8 +531,13 @@ class StoreApart:
         replies: list[tuple[int, bytes | None]],
         newest: int,
         error: bytes | None,
+        applied: int,
     ) -> None:
         self._silent = 0
+        if self._ahead is not None:
+            self._ahead.applied = applied
+            if applied < 0:  # the writer has told why
+                self._leave_ahead()
         self.last_error = None if error is None else pickle.loads(error)  # noqa: S301 - from our own child
         waiting, ends = self._waiting, self._ends
         for outcome in itertools.repeat(None, outcomes) if isinstance(outcomes, int) else outcomes:
@@ -458,34 +558,5 @@ class StoreApart:
         ends.tell()
 
 
-def _child() -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start a writing process; return it and the socket that leads to it."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        try:
-            # In a session of its own, so that a terminal's signals end the recorder in order and not its writer.
-            process = subprocess.Popen(  # noqa: S603 - our own program; its end is seen by its socket
-                [sys.executable, "-P", "-c", _BEGIN, str(theirs.fileno()), *map(str, sys.path)],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError:
-            ours.close()
-            raise
-    return process, ours
-
-
 def _unstorable(exc: Exception) -> StoreError:
     return StoreError(f"this exchange cannot be stored: {fault(exc)}")
-
-
-def _ended(code: int) -> str:
-    """Say how a process ended."""
-    if code >= 0:
-        return f"ended (code {code})"
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was ended by signal {-code}"

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from scimproxy.store import derive
-from scimproxy.store.connecting import connect_reader, connect_upkeep, connect_writer, translated
+from scimproxy.store.bringing import bring_in, open_writer
+from scimproxy.store.connecting import connect_reader, connect_upkeep, translated
 from scimproxy.store.loading import Loader
 from scimproxy.store.process import is_alive
 from scimproxy.store.rows import from_iso
@@ -79,7 +80,10 @@ def prune(
     """
     path = Path(path)
     if not dry_run:
-        connect_writer(path, durable=False, create=False).close()  # the newest schema, and all its refusals
+        # The newest schema, and all its refusals; and what a dead recording left belongs to runs that may go.
+        writer = open_writer(path)
+        with contextlib.closing(writer.conn), translated(path):
+            bring_in(writer)
     opened = connect_reader(path) if dry_run else None
     with translated(path), contextlib.closing(opened or connect_upkeep(path)) as conn:
         before = _size(conn)

@@ -19,6 +19,7 @@ from scimproxy.errors import StoreError
 from scimproxy.exchange import Connection, Exchange, Failure, Run, TunnelEvent
 from scimproxy.query import Query, parse_query
 from scimproxy.store import derive
+from scimproxy.store.bringing import settle
 from scimproxy.store.connecting import connect_reader, translated
 from scimproxy.store.derive import OPERATION_COLUMNS, operation_row
 from scimproxy.store.loading import Loader
@@ -115,7 +116,14 @@ class Reader:
             StoreError: or a child: there is none, it is damaged, not ours, or written by a newer scimproxy.
         """
         path = Path(path)
-        return cls(path, connect_reader(path))
+        reader = cls(path, connect_reader(path))
+        reader.settle()
+        return reader
+
+    def settle(self) -> None:
+        """Wait a moment for what a recorder beside it answered before now, and bring in what a dead one left."""
+        with self._lock, translated(self.path):
+            settle(self.path, self._conn)
 
     working: Callable[[int], None] | None = None
     """Told how many exchanges are done while a query has to wait for derived rows; for a person at a terminal."""

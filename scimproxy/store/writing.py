@@ -9,6 +9,7 @@ derived rows (derive.py) in small steps. Where the items come from (a queue, a p
 from __future__ import annotations
 
 import logging
+import secrets
 import shutil
 import sqlite3
 import time
@@ -29,12 +30,14 @@ from scimproxy.store.runs import delete_run, finish_run, insert_run, update_run
 from scimproxy.store.schema import next_numbers
 from scimproxy.store.sharing import Sharing
 
-__all__ = ["GROUP", "UNSTORABLE", "Answer", "Item", "Source", "Writer", "fault", "refuse"]
+__all__ = ["GROUP", "IDENTITY", "UNSTORABLE", "Answer", "Item", "Source", "Writer", "fault", "refuse"]
 
 _log = logging.getLogger(__name__)
 
 GROUP = 512
 """At most so many items in one transaction."""
+IDENTITY = "identity"
+"""The name in `progress` of a number that tells this database from others that had its file name."""
 _QUIET_S = 0.02
 """So long nothing must have come before derived rows are made."""
 _STEP = 20
@@ -97,10 +100,12 @@ class Answer(Protocol):
 class Item(NamedTuple):
     """Something to write. `value` is a loose row (exchange, pending), a value, or a function to call.
 
-    With a stop it says whether that is an orderly end: then what is in flight is marked as aborted.
+    With ahead it is the file's name in `progress`, the entry's number and its loose row; the number is written in the
+    transaction of the row. With a stop it says whether that is an orderly end: then what is in flight is marked as
+    aborted.
     """
 
-    kind: str  # exchange pending connection event call stop
+    kind: str  # exchange ahead pending connection event call stop
     value: Any
     answer: Answer | None
 
@@ -130,6 +135,7 @@ class Writer:
         self.last_error: StoreError | None = None
         self.derives = True
         self.callbacks: list[Callable[[int], None]] = []
+        self.ending: Callable[[], None] | None = None  # called when all is written, before the database is closed
         self.runs: list[int] = []
         self._process = process or this_process()
         self._data_version: int | None = None
@@ -154,7 +160,10 @@ class Writer:
         """
         writer = cls(path, connect_writer(path, durable=durable, create=create), process=process)
         try:
+            from scimproxy.store.bringing import bring_in  # noqa: PLC0415 - it is built on this module
+
             with translated(path):
+                bring_in(writer)
                 writer._recover()
                 for run_id in runs:
                     writer._adopt_run(run_id)
@@ -182,6 +191,8 @@ class Writer:
                     idle = not self._rest()
             rest = [item for item in source.rest() if item.kind != "stop"]
             self._finish(rest, orderly=all(item.value for item in stops))
+            if self.ending is not None:
+                self.ending()
         finally:
             self._checkpoints.close()
             self.conn.close()
@@ -227,6 +238,12 @@ class Writer:
         if not cursor.rowcount:
             raise StoreError(f"there is no exchange {exchange_id}", hint="`scimproxy log` lists them")
 
+    def identity(self) -> int:
+        """Return the number that tells this database from others; it is made where there is none yet."""
+        self.conn.execute("INSERT OR IGNORE INTO progress VALUES (?, ?)", (IDENTITY, secrets.randbits(62)))
+        (number,) = self.conn.execute("SELECT value FROM progress WHERE name = ?", (IDENTITY,)).fetchone()
+        return int(number)
+
     # --- groups ---
 
     def write_group(self, batch: list[Item]) -> bool:
@@ -262,9 +279,13 @@ class Writer:
         replaces: list[list[Any]] = []
         opened: dict[tuple[int, str | None], int] = {}
         ended: list[tuple[int, str | None]] = []
+        applied: dict[str, int] = {}
         at_once = False
         for kind, value, answer in batch:
-            if kind == "exchange" or kind == "pending":  # noqa: PLR1714 - the hot path: a set would be hashed
+            if kind == "ahead":
+                name, entry, value = value  # noqa: PLW2901 - from here on it is an exchange like others
+                applied[name] = entry
+            if kind == "ahead" or kind == "exchange" or kind == "pending":  # noqa: PLR1714 - hot: a set would be hashed
                 run_id = self._run_of(value[RUN_PLACE])
                 key = (run_id, value[UID_PLACE])
                 known = opened.get(key) or self._pending.get(key)
@@ -276,17 +297,17 @@ class Writer:
                 elif known:
                     ended.append(key)
                 done.append((answer, number))
-            elif kind == "connection":
-                at_once = self._note_connection(value) or at_once
-            elif kind == "event":
-                self._insert_event(value)
             elif kind == "call":
                 done.append((answer, value()))
+            else:
+                at_once = self._note(kind, value) or at_once
         self.sharing.flush()
         if inserts:
             self.conn.executemany(_INSERT, inserts)
         if replaces:
             self.conn.executemany(_REPLACE, replaces)
+        if applied:
+            self.conn.executemany("REPLACE INTO progress VALUES (?, ?)", applied.items())
         if at_once or (self.sharing.changed and time.monotonic() - self._updated_at > _UPDATE_S):
             self._update_connections()
         self.conn.execute("COMMIT")
@@ -323,8 +344,13 @@ class Writer:
             self._known_runs.add(run_id)
         return run_id
 
-    def _note_connection(self, connection: Connection) -> bool:
-        """Collect the change of a connection; return whether it ended, so that it is worth writing at once."""
+    def _note(self, kind: str, value: Any) -> bool:  # noqa: ANN401 - as the kind has it
+        """Take what nobody waits for; return whether it is worth writing the counters of connections at once."""
+        if kind == "event":
+            self._insert_event(value)
+        if kind != "connection":
+            return False
+        connection: Connection = value
         for run_id in reversed(self.runs):
             if self.sharing.knows(run_id, connection):
                 break
@@ -458,6 +484,10 @@ class Writer:
         """Go on with a run that another writer of the same process began, and with what it left in flight."""
         self._run_of(run_id)
         self.runs.append(run_id)
+        self.look_for_pending(run_id)
+
+    def look_for_pending(self, run_id: int) -> None:
+        """Learn what is in flight in a run, so that what comes of it takes its place."""
         found = self.conn.execute(
             "SELECT uid, id FROM exchanges WHERE run_id = ? AND state = 'pending'", (run_id,)
         ).fetchall()

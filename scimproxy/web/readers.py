@@ -69,8 +69,10 @@ class Readers:
 
     def _take(self) -> Reader:
         with self._lock:
-            if self._free:
-                return self._free.pop()
+            used = self._free.pop() if self._free else None
+        if used is not None:
+            used.settle()
+            return used
         reader = Reader.open(self.path)
         reader.catches_up = self._catches_up
         return reader

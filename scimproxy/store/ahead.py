@@ -1,0 +1,337 @@
+"""The ahead file of a recording: what was answered stands there before it is in the database, and always gets there.
+
+One rule: an exchange that stands here is recorded. It outlives the end of every process (not a power cut: nothing
+here waits for the disk). The writer puts it into the database in one transaction with the number of its entry, so
+that it is there once, whoever died in between. An engine appends (`Ahead`), its writing process reads on (`Tail`).
+Both hold a shared lock on the file: one that nobody holds is of a recording that died, and bringing.py takes it
+over. Two segments are used in turn; one is written over only after all in it is in the database.
+
+The file has all its bytes from the beginning, so that a full disk takes nothing from what is written later. It is
+read and written by calls that report errors, not mapped into memory. In the flow: apart.py -> here -> following.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+from scimproxy.store.entries import HEAD, Packer, Unpacker, checksum, head_of, sealed
+
+if sys.platform != "win32":  # where recordings have no writing process, and so no such file
+    import fcntl
+
+__all__ = [
+    "BEFORE",
+    "Ahead",
+    "Tail",
+    "create",
+    "files_beside",
+    "follow",
+    "is_being_brought_in",
+    "progress_name",
+    "take_over",
+]
+
+_MAGIC = b"scimproxy ahead1"
+_START = struct.Struct("<16sQQ")
+"""The file's first bytes: what it is, the secret of its checksums, the database that it belongs to."""
+_FIRST = 4096
+"""Where the segments begin."""
+_SEGMENT = 2 * 1024 * 1024
+_BIGGEST = 256 * 1024
+"""An entry of more bytes is not taken: what is big goes through the socket."""
+_PIECE = 64 * 1024
+_SPARE = 32 * 1024 * 1024
+"""So much has to be free on the disk beside the file, or there is none: the database needs it more."""
+BEFORE = "ahead-"
+"""How its name begins behind that of the database, and the name of its line in the table `progress`."""
+_NEW = ".new"
+_STARTS = (_FIRST, _FIRST + _SEGMENT)
+
+
+class Ahead:
+    """The engine's end: appends, and knows how far the writer is. `number` is the last entry's."""
+
+    def __init__(self, path: Path, fd: int, secret: int) -> None:
+        self.path = path
+        self._fd = fd
+        self._secret = secret
+        self._packer = Packer()
+        self._segment = 0
+        self._at, self._end = _FIRST, _FIRST + _SEGMENT
+        self._last = [0, 0]  # the number of the last entry in each segment
+        self._is_full = False
+        self.number = 0
+        self.applied = 0
+
+    @classmethod
+    def open(cls, path: Path) -> Ahead | None:
+        """Open the file that a writer has just made; None where that is not possible."""
+        found = _opened(path, os.O_RDWR, alone=False)
+        return None if found is None else cls(path, found[0], found[1])
+
+    def append(self, loose: list[Any]) -> bool:
+        """Have a row stand there; False where there is no room for it now. The row is not changed.
+
+        Raises:
+            ValueError: or TypeError, OverflowError: a value that fits no column.
+        """
+        if self._is_full and not self._turn():
+            return False
+        data = self._packer.pack(loose)
+        if self._at + HEAD.size + len(data) > self._end:
+            self._is_full = True
+            if len(data) > _BIGGEST or not self._turn():
+                self._packer.forget()
+                return False
+            data = self._packer.pack(loose)  # in a segment of its own it has to stand by itself
+        entry = sealed(self.number + 1, data, self._secret)
+        try:
+            written = os.pwrite(self._fd, entry, self._at)
+        except OSError:  # a file system that wants room for what has its room: nothing but the socket is left
+            written = 0
+        if written != len(entry):
+            self._packer.forget()
+            return False
+        self._at += written
+        self.number += 1
+        self._last[self._segment] = self.number
+        return True
+
+    def _turn(self) -> bool:
+        """Go on with the other segment, where all in it is in the database."""
+        other = 1 - self._segment
+        if self._last[other] > self.applied:
+            return False
+        self._segment = other
+        self._at = _FIRST + other * _SEGMENT
+        self._end = self._at + _SEGMENT
+        self._packer.forget()
+        self._is_full = False
+        return True
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
+
+
+class Tail:
+    """The reader's end: gives the entries after `applied`, in order. `number` is the last one read."""
+
+    def __init__(self, fd: int, secret: int, applied: int) -> None:
+        self._fd = fd
+        self._secret = secret
+        self._after = applied
+        self._unpacker = Unpacker()
+        self._buffer = b""
+        self._from = 0  # where in the file the buffer begins
+        # The segment that the next entry is in: it is not written over while that is not in the database.
+        starts = [(number, at) for at in _STARTS if (number := self._first_number(at)) is not None]
+        first, self._at = max((it for it in starts if it[0] <= applied + 1), default=(applied + 1, _FIRST))
+        self.number = first - 1
+
+    def again(self, applied: int) -> Tail:
+        """Return one that begins anew, after another entry."""
+        return Tail(self._fd, self._secret, applied)
+
+    def read(self, upto: int | None, most: int, size: int) -> list[tuple[int, list[Any]]]:
+        """Return numbers and rows of what comes next: up to a number, at most so many, of about so many bytes."""
+        found: list[tuple[int, list[Any]]] = []
+        self._buffer = b""  # what was read before the engine had written it
+        while len(found) < most and size > 0 and (upto is None or self.number < upto):
+            entry = self._entry(self._at, self.number + 1)
+            if entry is None:
+                self.number = max(self.number, self._after)
+                entry = self._elsewhere()
+                if entry is None:
+                    break
+            try:
+                row = self._unpacker.unpack(entry)
+            except ValueError:
+                break
+            self.number += 1
+            self._at += HEAD.size + len(entry)
+            if self.number > self._after:  # else it is read for what it tells of later ones
+                size -= len(entry)
+                found.append((self.number, row))
+        return found
+
+    def skip(self) -> int:
+        """Go on with a segment that begins behind what cannot be read; return how many entries that passes over."""
+        for at in _STARTS:
+            number = self._first_number(at)
+            if number is not None and number > self.number + 1:
+                missing = number - self.number - 1
+                self.number, self._at, self._unpacker = number - 1, at, Unpacker()
+                return missing
+        return 0
+
+    def standing(self) -> int:
+        """Return the number of the newest entry there, without reading what the entries hold."""
+        newest = 0
+        self._buffer = b""
+        for at in _STARTS:
+            number = self._first_number(at)
+            place = at
+            while number is not None:
+                newest = max(newest, number)
+                length, _, _ = head_of(self._bytes(place, HEAD.size), 0)
+                place += HEAD.size + length
+                head = self._bytes(place, HEAD.size) if place + HEAD.size <= at + _SEGMENT else b""
+                if len(head) < HEAD.size or head_of(head, 0)[2] != number + 1:
+                    break
+                number += 1
+        return newest
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
+
+    def _elsewhere(self) -> memoryview | None:
+        """Return the next entry where it begins a segment."""
+        for at in _STARTS:
+            entry = self._entry(at, self.number + 1) if at != self._at else None
+            if entry is not None:
+                self._at, self._unpacker = at, Unpacker()
+                return entry
+        return None
+
+    def _entry(self, at: int, number: int) -> memoryview | None:
+        """Return what stands in the entry at a place; None where it is not there or not whole."""
+        end = _FIRST + _SEGMENT if at < _FIRST + _SEGMENT else _FIRST + 2 * _SEGMENT
+        head = self._bytes(at, HEAD.size)
+        if at + HEAD.size > end or len(head) < HEAD.size:
+            return None
+        length, told, found = head_of(head, 0)
+        if found != number or not 0 < length <= end - at - HEAD.size:
+            return None
+        data = self._bytes(at + HEAD.size, length)
+        return data if checksum(number, data, self._secret) == told else None
+
+    def _first_number(self, at: int) -> int | None:
+        """Return the number of the whole entry that a segment begins with."""
+        head = self._bytes(at, HEAD.size)
+        if len(head) < HEAD.size:
+            return None
+        number = head_of(head, 0)[2]
+        return None if self._entry(at, number) is None else number
+
+    def _bytes(self, at: int, size: int) -> memoryview:
+        """Return bytes of the file, which is read in pieces; fewer at its end."""
+        inside = at - self._from
+        if inside < 0 or inside + size > len(self._buffer):
+            self._buffer = os.pread(self._fd, max(size, _PIECE), at)
+            self._from, inside = at, 0
+        return memoryview(self._buffer)[inside : inside + size]
+
+
+def create(db: Path, identity: int) -> tuple[Path, Tail] | None:
+    """Make an empty ahead file beside a database; None where the place has no room for it, or cannot hold one.
+
+    It is there whole from one moment to the next: who looks for files without an owner never sees it half made.
+    """
+    if sys.platform == "win32":
+        return None
+    real = Path(os.path.realpath(db))
+    path = real.with_name(f"{real.name}-{BEFORE}{secrets.token_hex(6)}")
+    new = path.with_name(path.name + _NEW)
+    try:
+        place = os.statvfs(real.parent)
+        if place.f_bavail * place.f_frsize < _SPARE:
+            return None
+        fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            _fill(fd)
+            secret = secrets.randbits(32)
+            os.pwrite(fd, _START.pack(_MAGIC, secret, identity), 0)
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            new.rename(path)
+        except BaseException:
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                new.unlink()
+            raise
+    except OSError:
+        return None
+    return path, Tail(fd, secret, 0)
+
+
+def _fill(fd: int) -> None:
+    size = _FIRST + 2 * _SEGMENT
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, size)
+    else:  # pragma: no cover - macOS
+        for at in range(0, size, _PIECE):
+            os.pwrite(fd, bytes(min(_PIECE, size - at)), at)
+
+
+def follow(path: Path, applied: int) -> Tail | None:
+    """Open a file for reading beside its engine, after an entry; None where that is not possible."""
+    found = _opened(path, os.O_RDONLY, alone=False)
+    return None if found is None else Tail(found[0], found[1], applied)
+
+
+def take_over(path: Path) -> tuple[Tail, int] | None:
+    """Open a file whose recording died, for nobody else; None where it lives. Also which database it belongs to."""
+    found = _opened(path, os.O_RDWR, os.O_RDONLY, alone=True)
+    return None if found is None else (Tail(found[0], found[1], 0), found[2])
+
+
+def is_being_brought_in(path: Path) -> bool:
+    """Whether somebody has taken the file over, and is not done with it."""
+    if sys.platform == "win32":
+        return False
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+    return False
+
+
+def files_beside(db: Path) -> list[Path]:
+    """Return the ahead files of a database, whoever they belong to."""
+    real = Path(os.path.realpath(db))
+    start = f"{real.name}-{BEFORE}"
+    try:
+        return sorted(it for it in real.parent.iterdir() if it.name.startswith(start) and it.suffix != _NEW)
+    except OSError:
+        return []
+
+
+def progress_name(path: Path) -> str:
+    """Return the name under which the database knows how far a file is applied."""
+    return BEFORE + path.name.rpartition("-")[2]
+
+
+def _opened(path: Path, *flags: int, alone: bool) -> tuple[int, int, int] | None:
+    """Return descriptor, secret and database of a file, locked; None where that is not possible."""
+    if sys.platform == "win32":
+        return None
+    for flag in flags:
+        with contextlib.suppress(OSError):
+            fd = os.open(path, flag | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            break
+    else:
+        return None
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        about = os.fstat(fd)
+        start = os.pread(fd, _START.size, 0) if stat.S_ISREG(about.st_mode) and about.st_nlink else b""
+        if len(start) == _START.size:
+            magic, secret, identity = _START.unpack(start)
+            if magic == _MAGIC:
+                return fd, secret & 0xFFFFFFFF, identity
+    except OSError:  # somebody else holds it
+        pass
+    os.close(fd)
+    return None

@@ -1,0 +1,140 @@
+"""What a recording left in its ahead file when all of it died: brought into the database by who opens that next.
+
+One rule: once and whole. A file is taken only when nobody holds it any more, what is in it goes into the database
+in one transaction with the number of its entry, and it is removed after that. Where the database cannot be written
+the file stays, and a message says how many exchanges are in it. Beside a recording that lives a reader waits here a
+moment, so that it finds what was answered before it came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import time
+from concurrent.futures import Future
+from pathlib import Path
+
+from scimproxy.errors import StoreError
+from scimproxy.store import ahead
+from scimproxy.store.connecting import connect_writer, translated
+from scimproxy.store.rows import RUN_PLACE
+from scimproxy.store.writing import GROUP, IDENTITY, Item, Writer
+
+__all__ = ["applied_of", "bring_in", "open_writer", "settle"]
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE_S = 1.0
+"""So long a reader waits at most for a recorder beside it."""
+_LOOK_S = 0.002
+_SIZE = 1024 * 1024
+"""Of about so many bytes a transaction is made."""
+
+
+def bring_in(writer: Writer) -> None:
+    """Put what died recordings left beside this database into it; what cannot be, stays, and is told."""
+    names = [name for (name,) in writer.conn.execute("SELECT name FROM progress WHERE name LIKE 'ahead-%'")]
+    files = ahead.files_beside(writer.path)
+    until = time.monotonic() + _PATIENCE_S
+    for path in files:
+        name = ahead.progress_name(path)
+        taken = _taken_over(path, until)
+        if taken is None:
+            continue
+        tail, identity = taken
+        with contextlib.closing(tail):
+            if identity == writer.identity():  # and how far it is in the database is asked only now that it is ours
+                _bring(writer, path, name, tail.again(applied_of(writer.conn, name)))
+            else:
+                _log.warning("%s holds exchanges of another database; remove it if that one is gone", path)
+    # Lines of files that are gone: a file is there before its line is, so looking in this order finds none too many.
+    for name in {*names} - {ahead.progress_name(path) for path in files}:
+        _forget(writer.conn, name)
+
+
+def _bring(writer: Writer, path: Path, name: str, tail: ahead.Tail) -> None:
+    lost = brought = 0
+    while True:
+        rows = tail.read(None, GROUP, _SIZE)
+        if not rows:
+            missing = tail.skip()
+            lost += missing
+            if not missing:
+                break
+            continue
+        for run_id in {row[RUN_PLACE] for _, row in rows}:
+            writer.look_for_pending(run_id)
+        answers: list[Future[int]] = [Future() for _ in rows]
+        items = [
+            Item("ahead", (name, number, row), answer) for (number, row), answer in zip(rows, answers, strict=True)
+        ]
+        if not writer.write_group(items):
+            _log.warning("what %s holds is not in the database yet: %s", path, writer.last_error)
+            return
+        failed = sum(answer.exception() is not None for answer in answers)
+        lost += failed
+        brought += len(rows) - failed
+    if (behind := tail.standing() - tail.number) > 1:  # one alone was being written when all ended: nobody's answer
+        lost += behind
+    with contextlib.suppress(OSError):
+        path.unlink()
+        _forget(writer.conn, name)
+    if brought:
+        _log.info("%d exchanges were brought into the database from %s", brought, path)
+    if lost:
+        _log.warning("%d exchanges in %s were damaged and could not be brought into the database", lost, path)
+
+
+def open_writer(path: Path) -> Writer:
+    """Open a database for no more than bringing in what was left beside it.
+
+    Raises:
+        StoreError: or a child: it cannot be written.
+    """
+    return Writer(path, connect_writer(path, durable=False, create=False))
+
+
+def settle(path: Path, conn: sqlite3.Connection) -> None:
+    """Before reading: wait for a recorder that lives, and bring in what one left that does not."""
+    left = 0
+    until = time.monotonic() + _PATIENCE_S
+    for file in ahead.files_beside(path):
+        name = ahead.progress_name(file)
+        taken = _taken_over(file, until)
+        if taken is not None:
+            with contextlib.closing(taken[0]) as died:
+                if taken[1] == applied_of(conn, IDENTITY):
+                    left += max(0, died.standing() - applied_of(conn, name))
+        elif (tail := ahead.follow(file, 0)) is not None:
+            with contextlib.closing(tail):
+                standing = tail.standing()
+            while applied_of(conn, name) < standing and file.exists() and time.monotonic() < until:
+                time.sleep(_LOOK_S)
+    if not left:
+        return
+    try:
+        writer = open_writer(path)
+        with contextlib.closing(writer.conn), translated(path):
+            bring_in(writer)
+    except StoreError as exc:
+        _log.warning("%d exchanges that were answered are not in the database %s yet: %s", left, path, exc)
+
+
+def _taken_over(path: Path, until: float) -> tuple[ahead.Tail, int] | None:
+    """Take a file over; where somebody else is just doing that, wait until it is done and what was in it is there."""
+    while (taken := ahead.take_over(path)) is None:
+        if not ahead.is_being_brought_in(path) or time.monotonic() > until:
+            return None
+        time.sleep(_LOOK_S)
+    return taken
+
+
+def applied_of(conn: sqlite3.Connection, name: str) -> int:
+    """Return how far a file is in the database: a number that `progress` has."""
+    found = conn.execute("SELECT value FROM progress WHERE name = ?", (name,)).fetchone()
+    return int(found[0]) if found is not None else 0
+
+
+def _forget(conn: sqlite3.Connection, name: str) -> None:
+    conn.execute("DELETE FROM progress WHERE name = ?", (name,))
