@@ -84,14 +84,13 @@ async def test_pytest_passes_twice(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.parametrize("server", ["number"], indirect=True)
 @needs_locust
 async def test_locust_users_do_not_meet(server: Server, tmp_path: Path) -> None:
     file = written(tmp_path, "locustfile.py", server.recorded, "locust")
     code, said = await started(
         *(sys.executable, "-m", "locust", "-f", file, "--host", server.url, "--headless", "--only-summary", "--json"),
-        *("--users", "5", "--spawn-rate", "5", "--run-time", "5s", "--loglevel", "ERROR"),
+        *("--users", "5", "--spawn-rate", "5", "--run-time", "3s", "--loglevel", "ERROR"),
         folder=tmp_path,
         SCIM_AUTH=TOKEN,
     )
@@ -138,7 +137,6 @@ async def test_curl_runs(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.parametrize("server", ["uuid"], indirect=True)
 @needs_locust
 async def test_load_is_handed_to_locust(server: Server, tmp_path: Path) -> None:
@@ -147,7 +145,7 @@ async def test_load_is_handed_to_locust(server: Server, tmp_path: Path) -> None:
         for exchange in server.recorded:
             store.add(exchange)
     command = (sys.executable, "-m", "scimproxy", "replay", "last", "--db", tmp_path / "a.db", "--to", server.url)
-    asked = (*command, "--users", "2", "--duration", "4s", "--report", tmp_path / "out.html")
+    asked = (*command, "--users", "2", "--duration", "2s", "--report", tmp_path / "out.html")
     code, said = await started(*asked, folder=tmp_path, SCIM_AUTH=f"Bearer {TOKEN}", LOCUST_USERS="nonsense")
     assert code == 0 and "2 virtual users on" in said and "POST /Users" in said, said
     assert "Locust" in (tmp_path / "out.html").read_text(encoding="utf-8")
