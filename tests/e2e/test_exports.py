@@ -105,8 +105,9 @@ async def test_runscope_passes_in_our_runner(server: Server, tmp_path: Path) -> 
     for _ in range(2 if server.ids == "uuid" else 1):
         code, said = await started(
             *(sys.executable, "-m", "scimproxy", "run", file, "--db", tmp_path / "a.db"),
-            *("--target", server.url, "--auth", f"Bearer {TOKEN}"),
+            *("--target", server.url, "--auth", "env:AUTH"),
             folder=tmp_path,
+            AUTH=f"Bearer {TOKEN}",
         )
         # One step more than was recorded makes the digits of new names.
         assert code == 0 and f"Passed: {len(server.recorded) + 1} passed" in said, said
