@@ -7,8 +7,10 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,6 +159,10 @@ async def test_load_is_handed_to_locust(server: Server, tmp_path: Path) -> None:
     assert code == 1, said
     code, said = await started(*asked, folder=tmp_path)
     assert code == 2 and "give it with --auth" in said, said
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        to = ("--to", f"http://127.0.0.1:{silent.getsockname()[1]}", "--duration", "1s")
+        code, said = await started(*asked, *to, folder=tmp_path, SCIM_AUTH=TOKEN)
+    assert code == 3 and "no request came to an end" in said, said
 
 
 async def passes_as_pytest(peer: Peer, name: str, folder: Path) -> None:
