@@ -55,8 +55,8 @@ CONNECTION_HEADERS = frozenset(
         "upgrade",
     }
 )
-"""Lower-case names of header fields that speak of one connection (RFC 9110 section 7.6.1), or of how a message was framed
-on it: whoever sends a message again writes its own."""
+"""Lower-case names of header fields that speak of one connection (RFC 9110 section 7.6.1), or of how a message was
+framed on it: whoever sends a message again writes its own."""
 _ADDED_ON_THE_WAY = ("cf-", "ngrok-", "x-forwarded-", "x-ngrok-", "x-real-ip")
 
 SECRET_HEADERS = frozenset(

@@ -363,7 +363,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.share_site": Row(
         ours=("errors", "pages", "report.material", "report.page", "store"), theirs=("aiohttp",)
     ),
-    "scimproxy.report.bundle": Row(ours=("errors", "exchange", "suite.masking")),
+    "scimproxy.report.bundle": Row(ours=("exchange", "suite.masking")),
     "scimproxy.report.suites": Row(ours=("suite",), pure=True),
     "scimproxy.report.suites_html": Row(ours=("detail", "exchange", "pages", "redact", "report.suites", "suite")),
     "scimproxy.pages": Row(ours=("amounts",), theirs=("jinja2",)),
