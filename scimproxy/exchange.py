@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
-    "CONNECTION_HEADERS",
     "EMPTY",
     "SECRET_HEADERS",
     "Certificate",
@@ -36,28 +35,7 @@ __all__ = [
     "Tls",
     "TunnelEvent",
     "fingerprint",
-    "is_of_the_way",
 ]
-
-CONNECTION_HEADERS = frozenset(
-    {
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-"""Lower-case names of header fields that speak of one connection (RFC 9110 section 7.6.1), or of how a message was
-framed on it: whoever sends a message again writes its own."""
-_ADDED_ON_THE_WAY = ("cf-", "ngrok-", "x-forwarded-", "x-ngrok-", "x-real-ip")
 
 SECRET_HEADERS = frozenset(
     {
@@ -83,14 +61,6 @@ Origin = Literal["upstream", "proxy", "mock"]
 State = Literal["pending", "complete", "aborted"]
 Phase = Literal["dns", "connect", "tls", "send", "wait", "receive", "request", "respond"]
 FailureKind = Literal["refused", "unreachable", "dns", "tls", "timeout", "closed", "protocol", "blocked", "internal"]
-
-
-def is_of_the_way(name: str) -> bool:
-    """Whether a field of a request belongs to its connection, or was added by a tunnel or proxy on the way."""
-    lowered = name.lower()
-    if lowered in {"forwarded", "via"} or lowered.startswith(_ADDED_ON_THE_WAY):
-        return True
-    return lowered in CONNECTION_HEADERS
 
 
 def fingerprint(secret: str | bytes) -> str:

@@ -42,6 +42,7 @@ PURE_ROOMS = (
     "exports.formats",
     "exports",
     "bounded_json",
+    "hops",
     "exports.raw_messages",
     "imports.ngrok_requests",
     "imports.runscope_results",
@@ -125,6 +126,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.plain": Row(ours=("exchange", "errors"), pure=True),
     "scimproxy.har_reading": Row(ours=("exchange", "errors", "bounded_json", "decode", "plain"), pure=True),
     "scimproxy.bounded_json": Row(ours=("errors",), pure=True),
+    "scimproxy.hops": Row(pure=True),
     "scimproxy.exports.raw_messages": Row(ours=("errors", "exchange"), pure=True),
     "scimproxy.imports.ngrok_requests": Row(
         ours=("bounded_json", "errors", "exchange", "plain", "exports.raw_messages"), pure=True
@@ -154,7 +156,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.exports.reading": Row(ours=("bind", "bodies", "decode", "exchange", "exports", "scim"), pure=True),
     "scimproxy.exports.giving": Row(ours=("bind", "bodies", "exports", "scim"), pure=True),
     "scimproxy.exports.variables": Row(
-        ours=("bind", "bodies", "errors", "exchange", "exports", "redact", "scim"), pure=True
+        ours=("bind", "bodies", "errors", "exchange", "exports", "hops", "redact", "scim"), pure=True
     ),
     "scimproxy.exports.python_code": Row(ours=("exports.templating",), pure=True),
     "scimproxy.exports.hurl": Row(ours=("exports",), pure=True),
@@ -194,6 +196,7 @@ TABLE: dict[str, Row] = {
             "bodies",
             "decode",
             "exchange",
+            "hops",
             "replay.json_text",
             "replay.learning",
             "replay.names",
@@ -207,7 +210,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.mock.words": Row(ours=("bind", "bodies", "diff.differences", "errors", "exchange", "scim"), pure=True),
     "scimproxy.mock.table": Row(ours=("bind", "mock.words"), pure=True),
     "scimproxy.mock.matching": Row(ours=("bind", "bodies", "diff.differences", "errors", "mock.words"), pure=True),
-    "scimproxy.mock.answers": Row(ours=("bind", "bodies", "exchange", "mock.table", "mock.words"), pure=True),
+    "scimproxy.mock.answers": Row(ours=("bind", "bodies", "exchange", "hops", "mock.table", "mock.words"), pure=True),
     "scimproxy.mock.recorded": Row(
         ours=(
             "bind",

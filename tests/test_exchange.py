@@ -7,7 +7,7 @@ from factories import connection, exchange, request, response
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scimproxy.exchange import SECRET_HEADERS, Content, Headers, Request, fingerprint, is_of_the_way
+from scimproxy.exchange import SECRET_HEADERS, Content, Headers, Request, fingerprint
 
 PAIRS = [("Host", "a"), ("Set-Cookie", "x=1"), ("host", "b"), ("Set-Cookie", "y=2")]
 
@@ -90,20 +90,3 @@ def test_values_are_frozen_and_slotted(thing: object) -> None:
     assert not hasattr(thing, "__dict__")
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(thing, dataclasses.fields(thing)[0].name, "x")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("name", "is_one"),
-    [
-        ("Connection", True),
-        ("TE", True),
-        ("Via", True),
-        ("X-Forwarded-For", True),
-        ("X-Real-IP", True),
-        ("Viaduct", False),
-        ("Forwarded-By", False),
-        ("Authorization", False),
-    ],
-)
-def test_fields_of_the_way(name: str, is_one: bool) -> None:
-    assert is_of_the_way(name) is is_one

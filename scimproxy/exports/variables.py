@@ -18,12 +18,13 @@ from urllib.parse import quote, unquote, unquote_plus, urlsplit
 from scimproxy.bind import place_of, role_of, type_of
 from scimproxy.bodies import Seen, seen
 from scimproxy.errors import UsageError
-from scimproxy.exchange import Exchange, Run, is_of_the_way
+from scimproxy.exchange import Exchange, Run
 from scimproxy.exports.giving import Source, given
 from scimproxy.exports.reading import kind_of, made_up, names_to, plain_path, text_body, value_at
 from scimproxy.exports.secret_names import FINGERPRINT, SecretNames
 from scimproxy.exports.spans import Span, spans
 from scimproxy.exports.templating import BASE_URL, FRESH, Coding, Ref, Text, joined, names_in, with_secrets
+from scimproxy.hops import is_of_the_way
 from scimproxy.redact import redact
 from scimproxy.scim.changes import clean, get
 

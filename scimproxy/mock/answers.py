@@ -15,7 +15,8 @@ from typing import Any
 
 from scimproxy.bind import EXTERNAL, NAME, role_of, type_of
 from scimproxy.bodies import Body, Seen
-from scimproxy.exchange import CONNECTION_HEADERS, Content, Exchange, Headers, Response
+from scimproxy.exchange import Content, Exchange, Headers, Response
+from scimproxy.hops import CONNECTION_HEADERS
 from scimproxy.mock.table import Table
 from scimproxy.mock.words import TEXT
 

@@ -19,7 +19,8 @@ from urllib.parse import quote, unquote, unquote_plus
 from scimproxy.bind import EXTERNAL, Bindings, type_of
 from scimproxy.bodies import Seen
 from scimproxy.decode import charset_of, decode, text_of
-from scimproxy.exchange import EMPTY, Content, Exchange, Headers, Request, is_of_the_way
+from scimproxy.exchange import EMPTY, Content, Exchange, Headers, Request
+from scimproxy.hops import is_of_the_way
 from scimproxy.proxy.engine import Target
 from scimproxy.replay.json_text import with_strings, with_value
 from scimproxy.replay.learning import Learner
