@@ -43,6 +43,7 @@ PURE_ROOMS = (
     "exports",
     "bounded_json",
     "hops",
+    "spans",
     "exports.raw_messages",
     "imports.ngrok_requests",
     "imports.runscope_results",
@@ -127,6 +128,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.har_reading": Row(ours=("exchange", "errors", "bounded_json", "decode", "plain"), pure=True),
     "scimproxy.bounded_json": Row(ours=("errors",), pure=True),
     "scimproxy.hops": Row(pure=True),
+    "scimproxy.spans": Row(pure=True),
     "scimproxy.exports.raw_messages": Row(ours=("errors", "exchange"), pure=True),
     "scimproxy.imports.ngrok_requests": Row(
         ours=("bounded_json", "errors", "exchange", "plain", "exports.raw_messages"), pure=True
@@ -151,12 +153,13 @@ TABLE: dict[str, Row] = {
     ),
     "scimproxy.exports": Row(pure=True),
     "scimproxy.exports.secret_names": Row(pure=True),
-    "scimproxy.exports.spans": Row(pure=True),
     "scimproxy.exports.templating": Row(ours=("exports.secret_names",), pure=True),
-    "scimproxy.exports.reading": Row(ours=("bind", "bodies", "decode", "exchange", "exports", "scim"), pure=True),
+    "scimproxy.exports.reading": Row(
+        ours=("bind", "bodies", "decode", "exchange", "exports", "scim", "spans"), pure=True
+    ),
     "scimproxy.exports.giving": Row(ours=("bind", "bodies", "exports", "scim"), pure=True),
     "scimproxy.exports.variables": Row(
-        ours=("bind", "bodies", "errors", "exchange", "exports", "hops", "redact", "scim"), pure=True
+        ours=("bind", "bodies", "errors", "exchange", "exports", "hops", "redact", "scim", "spans"), pure=True
     ),
     "scimproxy.exports.python_code": Row(ours=("exports.templating",), pure=True),
     "scimproxy.exports.hurl": Row(ours=("exports",), pure=True),
@@ -187,7 +190,7 @@ TABLE: dict[str, Row] = {
         pure=True,
     ),
     "scimproxy.replay.spots": Row(ours=("bind", "bodies", "errors", "scim"), pure=True),
-    "scimproxy.replay.json_text": Row(ours=("errors", "replay.spots"), pure=True),
+    "scimproxy.replay.json_text": Row(ours=("errors", "replay.spots", "spans"), pure=True),
     "scimproxy.replay.names": Row(ours=("bind", "bodies", "replay.spots"), pure=True),
     "scimproxy.replay.learning": Row(ours=("bind", "bodies", "replay.names", "scim", "replay.spots"), pure=True),
     "scimproxy.replay.replayer": Row(

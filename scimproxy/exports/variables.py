@@ -22,11 +22,11 @@ from scimproxy.exchange import Exchange, Run
 from scimproxy.exports.giving import Source, given
 from scimproxy.exports.reading import kind_of, made_up, names_to, plain_path, text_body, value_at
 from scimproxy.exports.secret_names import FINGERPRINT, SecretNames
-from scimproxy.exports.spans import Span, spans
 from scimproxy.exports.templating import BASE_URL, FRESH, Coding, Ref, Text, joined, names_in, with_secrets
 from scimproxy.hops import is_of_the_way
 from scimproxy.redact import redact
 from scimproxy.scim.changes import clean, get
+from scimproxy.spans import Span, spans
 
 __all__ = ["MOST", "Capture", "Plan", "Secret", "Send", "plan"]
 
