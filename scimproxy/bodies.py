@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scimproxy.bounded_json import no_constant
 from scimproxy.decode import charset_of, decode, text_of
 from scimproxy.exchange import Content, Exchange, Headers
 from scimproxy.scim.message import Operation, operation_of
@@ -138,11 +139,7 @@ def _refused(content: Content, word: str) -> Body:
     return Body("refused", word=word, sha256=content.sha256)
 
 
-def _no_constant(name: str) -> Any:  # noqa: ANN401 - what json.loads asks for
-    raise ValueError(name)
-
-
-_parsed = json.JSONDecoder(parse_constant=_no_constant).decode
+_parsed = json.JSONDecoder(parse_constant=no_constant).decode
 
 
 def _plainly_small(text: str) -> bool:

@@ -1,7 +1,8 @@
 """JSON documents of unknown origin: read whole, or refused with a FormatError that says what is wrong and where.
 
 One rule: bounded in bytes and depth before anything walks through it, and strict (no NaN). `what` is the word for the
-document in messages. Pure; har_reading and the other importers read through it.
+document in messages. Pure; har_reading and the other importers read through it, and whoever reads JSON in another way
+takes `no_constant` from here.
 """
 
 from __future__ import annotations

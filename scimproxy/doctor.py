@@ -50,6 +50,7 @@ def examine(
     token: str | None = None,
     home: Path | None = None,
     tunnel: str | None = None,
+    ngrok_path: Path | None = None,
 ) -> Iterator[Check]:
     """Yield every check, in the order in which a person would ask; target's and tunnel's only where one is named."""
     if target is not None:
@@ -59,7 +60,7 @@ def examine(
     yield from check_versions()
     from scimproxy.doctor_tunnel import check_ngrok, examine_tunnel  # noqa: PLC0415 - it needs what is below
 
-    yield from check_ngrok(home or Path.home())
+    yield from check_ngrok(home or Path.home(), path=ngrok_path)
     if tunnel is not None:
         yield from examine_tunnel(tunnel)
 

@@ -58,9 +58,14 @@ def examine_tunnel(
     yield _clock(clock())
 
 
-def check_ngrok(home: Path, *, version: Callable[[Path], Version] = ngrok_binary.agent_version) -> Iterator[Check]:
-    """Check that the ngrok agent is here, new enough, and has a token; the token itself is never shown."""
-    agent = ngrok_binary.find_agent(ngrok_binary.config_folders(home))
+def check_ngrok(
+    home: Path, *, path: Path | None = None, version: Callable[[Path], Version] = ngrok_binary.agent_version
+) -> Iterator[Check]:
+    """Check that the ngrok agent (at `path`, or where it is looked for) is here, new enough, and has a token.
+
+    The token itself is never shown.
+    """
+    agent = path if path is not None else ngrok_binary.find_agent(ngrok_binary.config_folders(home))
     if agent is None:
         hint = "`scimproxy tunnel install` gets it from ngrok; or use another tunnel (`scimproxy tunnel list`)"
         yield Check("ngrok", "warn", "no ngrok agent found", hint)

@@ -24,6 +24,8 @@ from scimproxy.exports.variables import Plan
 __all__ = ["Load", "need_locust", "run_locust", "secrets_for"]
 
 _INTERRUPTED = 130
+_NOTHING_SENT = 3
+"""What an exported locustfile ends with where no request came to an end."""
 _GRACE_S = 15.0
 
 
@@ -99,7 +101,7 @@ def run_locust(plan: Plan, load: Load) -> int:
     """Run Locust to its end and return an exit code: 0 no request failed, 1 some did, 130 interrupted.
 
     Raises:
-        ScimproxyError: Locust is not installed, or did not run.
+        ScimproxyError: Locust is not installed, did not run, or no request of its users came to an end.
     """
     need_locust()
     with tempfile.TemporaryDirectory(prefix="scimproxy-load-") as folder:
@@ -114,6 +116,11 @@ def run_locust(plan: Plan, load: Load) -> int:
             code = _waited(locust)
     if code in {0, 1, _INTERRUPTED}:
         return code
+    if code == _NOTHING_SENT:
+        raise ScimproxyError(
+            "no request came to an end: this says nothing about the server",
+            hint="look whether it answers, and give it time: a longer --duration",
+        )
     raise ScimproxyError(f"Locust ended with {code}", hint="what it said stands above")
 
 

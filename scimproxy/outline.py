@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from scimproxy.amounts import plural
+from scimproxy.bounded_json import no_constant
 
 __all__ = ["MOST_DEPTH", "Line", "Outline", "outline"]
 
@@ -71,17 +72,13 @@ def outline(text: str, *, most_lines: int = 2_000, longest: int = 2_000) -> Outl
     """
     try:
         value = json.loads(
-            text, parse_int=_Digits, parse_float=_Digits, parse_constant=_no_constant, object_pairs_hook=_Members
+            text, parse_int=_Digits, parse_float=_Digits, parse_constant=no_constant, object_pairs_hook=_Members
         )
     except (ValueError, RecursionError):
         return None
     writer = _Writer(most_lines, longest)
     writer.value(value, "", "", 0, comma=False)
     return Outline(tuple(writer.lines), writer.left_out)
-
-
-def _no_constant(name: str) -> Any:  # noqa: ANN401 - what json.loads asks for
-    raise ValueError(name)
 
 
 class _Writer:

@@ -1,7 +1,7 @@
 # Sourced by the other scripts: finds a Python >= 3.12, builds .venv from constraints.txt, installs what is missing.
 # Nothing here relies on an active environment, and everything is done again only when its input has changed.
 set -euo pipefail
-unset VIRTUAL_ENV PYTHONPATH PYTHONHOME
+unset VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ settings.register_profile("fuzz", deadline=None, print_blob=True)
 settings.load_profile("fuzz" if os.environ.get("SCIMPROXY_FUZZ") else "steady")
 
 ROOT = Path(__file__).resolve().parent.parent
+NUMBERS = itertools.count()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,13 +27,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the developer's own database, token or proxy settings."""
-    monkeypatch.setenv("SCIMPROXY_DB", str(tmp_path / "own.db"))
-    monkeypatch.setenv("SCIMPROXY_CA_DIR", str(tmp_path / "own-ca"))
+def _own_surroundings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No test reads or writes the developer's own database, token or proxy settings.
+
+    Only who asks for a folder gets one made: thousands of tests of pure functions take less time than that.
+    """
+    if "tmp_path" in request.fixturenames:
+        folder = own = request.getfixturevalue("tmp_path")
+    else:
+        folder = tmp_path_factory.getbasetemp()
+        own = folder / f"none-{next(NUMBERS)}"  # nobody makes it
+    monkeypatch.setenv("SCIMPROXY_DB", str(own / "own.db"))
+    monkeypatch.setenv("SCIMPROXY_CA_DIR", str(own / "own-ca"))
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("SCIMPROXY_UI", "0")  # tests of the inspector ask for it
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # private folders of tunnels
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))  # private folders of tunnels
     for name in (
         "NGROK_AUTHTOKEN",
         "HTTP_PROXY",

@@ -42,6 +42,8 @@ PURE_ROOMS = (
     "exports.formats",
     "exports",
     "bounded_json",
+    "hops",
+    "spans",
     "exports.raw_messages",
     "imports.ngrok_requests",
     "imports.runscope_results",
@@ -125,6 +127,8 @@ TABLE: dict[str, Row] = {
     "scimproxy.plain": Row(ours=("exchange", "errors"), pure=True),
     "scimproxy.har_reading": Row(ours=("exchange", "errors", "bounded_json", "decode", "plain"), pure=True),
     "scimproxy.bounded_json": Row(ours=("errors",), pure=True),
+    "scimproxy.hops": Row(pure=True),
+    "scimproxy.spans": Row(pure=True),
     "scimproxy.exports.raw_messages": Row(ours=("errors", "exchange"), pure=True),
     "scimproxy.imports.ngrok_requests": Row(
         ours=("bounded_json", "errors", "exchange", "plain", "exports.raw_messages"), pure=True
@@ -149,12 +153,13 @@ TABLE: dict[str, Row] = {
     ),
     "scimproxy.exports": Row(pure=True),
     "scimproxy.exports.secret_names": Row(pure=True),
-    "scimproxy.exports.spans": Row(pure=True),
     "scimproxy.exports.templating": Row(ours=("exports.secret_names",), pure=True),
-    "scimproxy.exports.reading": Row(ours=("bind", "bodies", "decode", "exchange", "exports", "scim"), pure=True),
+    "scimproxy.exports.reading": Row(
+        ours=("bind", "bodies", "decode", "exchange", "exports", "scim", "spans"), pure=True
+    ),
     "scimproxy.exports.giving": Row(ours=("bind", "bodies", "exports", "scim"), pure=True),
     "scimproxy.exports.variables": Row(
-        ours=("bind", "bodies", "errors", "exchange", "exports", "redact", "scim"), pure=True
+        ours=("bind", "bodies", "errors", "exchange", "exports", "hops", "redact", "scim", "spans"), pure=True
     ),
     "scimproxy.exports.python_code": Row(ours=("exports.templating",), pure=True),
     "scimproxy.exports.hurl": Row(ours=("exports",), pure=True),
@@ -167,15 +172,15 @@ TABLE: dict[str, Row] = {
         ours=("exchange", "errors", "query", "scim", "proxy.answers", "proxy.intervention"), pure=True
     ),
     "scimproxy.drills": Row(ours=("bodies", "faults"), pure=True),
-    "scimproxy.scim": Row(ours=("exchange", "errors", "decode", "scim"), pure=True),
-    "scimproxy.bodies": Row(ours=("exchange", "decode", "scim"), pure=True),
+    "scimproxy.scim": Row(ours=("exchange", "errors", "bounded_json", "decode", "scim"), pure=True),
+    "scimproxy.bodies": Row(ours=("exchange", "bounded_json", "decode", "scim"), pure=True),
     "scimproxy.bind": Row(ours=("bodies", "errors", "scim"), pure=True),
     "scimproxy.diff.match": Row(ours=("bind", "bodies"), pure=True),
     "scimproxy.diff.elements": Row(ours=("bind",), pure=True),
     "scimproxy.diff.judging": Row(pure=True),
     "scimproxy.diff.rank": Row(pure=True),
     "scimproxy.amounts": Row(pure=True),
-    "scimproxy.outline": Row(ours=("amounts",), pure=True),
+    "scimproxy.outline": Row(ours=("amounts", "bounded_json"), pure=True),
     "scimproxy.detail": Row(ours=("amounts", "decode", "exchange", "outline", "scim"), pure=True),
     "scimproxy.report.unescaping": Row(pure=True),
     "scimproxy.report.json_strings": Row(pure=True),
@@ -185,7 +190,7 @@ TABLE: dict[str, Row] = {
         pure=True,
     ),
     "scimproxy.replay.spots": Row(ours=("bind", "bodies", "errors", "scim"), pure=True),
-    "scimproxy.replay.json_text": Row(ours=("errors", "replay.spots"), pure=True),
+    "scimproxy.replay.json_text": Row(ours=("errors", "replay.spots", "spans"), pure=True),
     "scimproxy.replay.names": Row(ours=("bind", "bodies", "replay.spots"), pure=True),
     "scimproxy.replay.learning": Row(ours=("bind", "bodies", "replay.names", "scim", "replay.spots"), pure=True),
     "scimproxy.replay.replayer": Row(
@@ -194,6 +199,7 @@ TABLE: dict[str, Row] = {
             "bodies",
             "decode",
             "exchange",
+            "hops",
             "replay.json_text",
             "replay.learning",
             "replay.names",
@@ -207,7 +213,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.mock.words": Row(ours=("bind", "bodies", "diff.differences", "errors", "exchange", "scim"), pure=True),
     "scimproxy.mock.table": Row(ours=("bind", "mock.words"), pure=True),
     "scimproxy.mock.matching": Row(ours=("bind", "bodies", "diff.differences", "errors", "mock.words"), pure=True),
-    "scimproxy.mock.answers": Row(ours=("bind", "bodies", "exchange", "mock.table", "mock.words"), pure=True),
+    "scimproxy.mock.answers": Row(ours=("bind", "bodies", "exchange", "hops", "mock.table", "mock.words"), pure=True),
     "scimproxy.mock.recorded": Row(
         ours=(
             "bind",
@@ -241,7 +247,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.diff.report": Row(ours=("bodies", "diff.differences", "diff.runs", "diff.judging"), pure=True),
     "scimproxy.suite": Row(),
     "scimproxy.suite.model": Row(pure=True),
-    "scimproxy.suite.casts": Row(ours=("suite.model",), pure=True),
+    "scimproxy.suite.casts": Row(ours=("bounded_json", "suite.model"), pure=True),
     "scimproxy.suite.jsonpath": Row(ours=("errors", "suite.model"), pure=True),
     "scimproxy.suite.xpath": Row(ours=("errors", "suite.model"), theirs=("lxml",), pure=True),
     "scimproxy.suite.builtins": Row(pure=True),
@@ -364,7 +370,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.share_site": Row(
         ours=("errors", "pages", "report.material", "report.page", "store"), theirs=("aiohttp",)
     ),
-    "scimproxy.report.bundle": Row(ours=("errors", "exchange", "suite.masking")),
+    "scimproxy.report.bundle": Row(ours=("exchange", "suite.masking")),
     "scimproxy.report.suites": Row(ours=("suite",), pure=True),
     "scimproxy.report.suites_html": Row(ours=("detail", "exchange", "pages", "redact", "report.suites", "suite")),
     "scimproxy.pages": Row(ours=("amounts",), theirs=("jinja2",)),

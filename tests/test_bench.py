@@ -255,7 +255,6 @@ def test_the_upstream_answers_what_is_expected(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
 def test_a_very_short_run(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"

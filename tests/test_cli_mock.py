@@ -47,7 +47,8 @@ def demo() -> Iterator[Demo]:
 
 def suite(db: Path, url: str, name: str = "lifecycle") -> str:
     """Run a bundled suite; the last lines of what it said."""
-    done = CliRunner().invoke(cli, ["run", name, "--target", url, "--auth", f"Bearer {TOKEN}", "--db", str(db)])
+    words = ["run", name, "--target", url, "--auth", "-", "--db", str(db)]
+    done = CliRunner().invoke(cli, words, input=f"Bearer {TOKEN}\n")
     assert done.exit_code == 0, done.output
     return done.stdout
 

@@ -52,7 +52,7 @@ def _server() -> Iterator[Demo]:
 
 
 def call(*args: str | Path, input_: str | None = None) -> Result:
-    return CliRunner().invoke(cli, [str(arg) for arg in args], input=input_)
+    return CliRunner(env={"AUTH": f"Bearer {TOKEN}"}).invoke(cli, [str(arg) for arg in args], input=input_)
 
 
 def write(path: Path, *steps: dict[str, Any], **members: Any) -> Path:
@@ -78,7 +78,7 @@ def status(code: int) -> dict[str, Any]:
 def test_a_suite_that_passes(server: Demo, tmp_path: Path) -> None:
     suite = write(tmp_path / "s.json", users(assertions=[status(200)]), {"step_type": "pause", "duration": 100})
     db = tmp_path / "a.db"
-    done = call("run", suite, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--pause-scale", "0", "--db", db)
+    done = call("run", suite, "--target", server.url, "--auth", "env:AUTH", "--pause-scale", "0", "--db", db)
     assert done.exit_code == 0, done.output
     assert "pass     1  200" in done.stdout
     assert "Passed: 1 passed; 1 of 1 assertion hold in" in done.stdout
@@ -90,7 +90,7 @@ def test_a_suite_that_fails_says_why(server: Demo, tmp_path: Path) -> None:
     suite = write(tmp_path / "s.json", users(assertions=[status(401)]), users(skipped=True))
     db, junit, markdown, page = tmp_path / "a.db", tmp_path / "j.xml", tmp_path / "m.md", tmp_path / "r.html"
     reports = ("--junit", junit, "--markdown", markdown, "--html", page)
-    done = call("run", suite, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--db", db, *reports)
+    done = call("run", suite, "--target", server.url, "--auth", "env:AUTH", "--db", db, *reports)
     assert done.exit_code == 1
     assert "FAIL     1  200" in done.stdout
     assert "x Status — 200 was not a number equal to 401" in done.stdout
@@ -112,9 +112,7 @@ def test_a_suite_that_fails_says_why(server: Demo, tmp_path: Path) -> None:
 
 def test_json_is_the_only_thing_on_stdout(server: Demo, tmp_path: Path) -> None:
     suite = write(tmp_path / "s.json", users(assertions=[status(200)]))
-    done = call(
-        "run", suite, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--json", "--db", tmp_path / "a.db"
-    )
+    done = call("run", suite, "--target", server.url, "--auth", "env:AUTH", "--json", "--db", tmp_path / "a.db")
     data = json.loads(done.stdout)
     assert (data["result"], data["assertions_passed"], data["suite"]) == ("pass", 1, "s.json")
     assert "pass     1" in done.stderr
@@ -135,17 +133,25 @@ def test_the_token_comes_from_stdin(server: Demo, tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert TOKEN not in done.output
     assert all(TOKEN.encode() not in file.read_bytes() for file in tmp_path.iterdir())
-    assert "nothing came on stdin" in call(*args, input_="").stderr
+    assert "--auth: stdin holds nothing" in call(*args, input_="").stderr
+
+
+@pytest.mark.parametrize("words", [("run", "lifecycle"), ("drill", "okta", "http://127.0.0.1:1/scim")])
+def test_a_token_on_the_command_line_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = call(*words, "--auth", f"Bearer {TOKEN}", "--db", tmp_path / "a.db")
+    assert done.exit_code == 2
+    assert "--auth takes no token" in done.stderr
+    assert TOKEN not in done.output
 
 
 def test_slips_in_the_file_are_told_and_stop_nothing(server: Demo, tmp_path: Path) -> None:
     slip = {**users(assertions=[status(200)]), "assertion": []}
     suite = write(tmp_path / "s.json", slip)
-    done = call("run", suite, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--db", tmp_path / "a.db")
+    done = call("run", suite, "--target", server.url, "--auth", "env:AUTH", "--db", tmp_path / "a.db")
     assert done.exit_code == 0
     assert "Note: steps[0]: 'assertion' means nothing here; did you mean 'assertions'?" in done.stderr
     many = write(tmp_path / "m.json", *([slip] * 7))
-    done = call("run", many, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--db", tmp_path / "a.db")
+    done = call("run", many, "--target", server.url, "--auth", "env:AUTH", "--db", tmp_path / "a.db")
     assert done.stderr.count("did you mean") == 5
     assert "Note: 2 more remarks of this kind about the suite's file" in done.stderr
 
@@ -171,7 +177,7 @@ def test_missing_variables_are_listed_with_their_source(tmp_path: Path) -> None:
 
 def test_a_token_without_its_scheme_is_told_of(server: Demo, tmp_path: Path) -> None:
     suite = write(tmp_path / "s.json", users())
-    done = call("run", suite, "--target", server.url, "--auth", TOKEN, "--db", tmp_path / "a.db")
+    done = call("run", suite, "--target", server.url, "--auth", "-", "--db", tmp_path / "a.db", input_=TOKEN)
     assert "has no scheme word" in done.stderr
     assert "answers 401" in done.stderr
     assert TOKEN not in done.output
@@ -179,7 +185,7 @@ def test_a_token_without_its_scheme_is_told_of(server: Demo, tmp_path: Path) -> 
 
 def test_a_target_that_does_not_answer_ends_it(tmp_path: Path) -> None:
     done = call(
-        "run", "lifecycle", "--target", "http://127.0.0.1:1/scim", "--auth", "Bearer x", "--db", tmp_path / "a.db"
+        "run", "lifecycle", "--target", "http://127.0.0.1:1/scim", "--auth", "env:AUTH", "--db", tmp_path / "a.db"
     )
     assert done.exit_code == 3
     assert "nothing listens there" in done.stderr
@@ -187,7 +193,7 @@ def test_a_target_that_does_not_answer_ends_it(tmp_path: Path) -> None:
 
 def test_unused_options_are_told_of(server: Demo, tmp_path: Path) -> None:
     suite = write(tmp_path / "s.json", users(url=server.url + "/Users", headers={}, assertions=[status(401)]))
-    done = call("run", suite, "--target", server.url, "--auth", "Bearer x", "--db", tmp_path / "a.db")
+    done = call("run", suite, "--target", server.url, "--auth", "env:AUTH", "--db", tmp_path / "a.db")
     assert "none of the variables that --target fills" in done.stderr
     assert "none of the variables that --auth fills" in done.stderr
 
@@ -217,13 +223,13 @@ def test_a_file_with_several_tests(server: Demo, tmp_path: Path) -> None:
     done = call("run", path)
     assert (done.exit_code, "--test: 'one', 'two'" in done.stderr) == (2, True)
     assert "holds no test 'three'" in call("run", path, "--test", "three").stderr
-    args = ("--target", server.url, "--auth", f"Bearer {TOKEN}", "--db", tmp_path / "a.db")
+    args = ("--target", server.url, "--auth", "env:AUTH", "--db", tmp_path / "a.db")
     assert call("run", path, "--test", "two", *args).exit_code == 0
 
 
 def test_steps_and_stop_on_failure(server: Demo, tmp_path: Path) -> None:
     suite = write(tmp_path / "s.json", users(assertions=[status(500)]), users(assertions=[status(200)]))
-    args = ("run", suite, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--db", tmp_path / "a.db")
+    args = ("run", suite, "--target", server.url, "--auth", "env:AUTH", "--db", tmp_path / "a.db")
     done = call(*args, "--step", "2")
     assert (done.exit_code, "skip" in done.stdout, "1 not run" in done.stdout) == (0, False, True)
     done = call(*args, "--stop-on-failure")
@@ -298,9 +304,13 @@ def test_suites_are_listed() -> None:
 
 def test_ctrl_c_keeps_what_there_is(server: Demo, tmp_path: Path) -> None:
     suite = write(tmp_path / "s.json", users(), {"step_type": "pause", "duration": 100}, users())
-    args = ["run", str(suite), "--target", server.url, "--auth", f"Bearer {TOKEN}", "--db", str(tmp_path / "a.db")]
+    args = ["run", str(suite), "--target", server.url, "--auth", "env:AUTH", "--db", str(tmp_path / "a.db")]
     process = subprocess.Popen(
-        [*command(), *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        [*command(), *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(AUTH=f"Bearer {TOKEN}"),
     )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("pass     1  200")
@@ -336,14 +346,14 @@ def okta(url: str, token: str, folder: Path) -> None:
         "--target",
         url,
         "--auth",
-        f"Bearer {token}",
+        "-",
         "--initial-script",
         script,
         "--pause-scale",
         "0",
         "--seed-user",
     )
-    done = call("run", spec, *args, "--json", "--db", folder / "a.db")
+    done = call("run", spec, *args, "--json", "--db", folder / "a.db", input_=f"Bearer {token}")
     data = json.loads(done.stdout)
     assert [one["note"] for one in data["requests"] if one["result"] != "pass"] == []
     assert (done.exit_code, data["assertions_defined"], data["assertions_failed"]) == (0, 52, 0)
@@ -362,7 +372,7 @@ def test_a_named_secret_comes_from_the_environment(
         ),
     )
     db = tmp_path / "a.db"
-    words = ["run", suite, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--db", db, "--secret", "SCIM_KEY"]
+    words = ["run", suite, "--target", server.url, "--auth", "env:AUTH", "--db", db, "--secret", "SCIM_KEY"]
     done = call(*words)
     assert done.exit_code == 2
     assert "no environment variable" in done.output

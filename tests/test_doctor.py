@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sqlite3
@@ -11,9 +12,12 @@ from typing import Any
 import factories
 import pytest
 import trustme
+from click.testing import CliRunner, Result
 from listeners import CONFIG, free_port, http, listener
 
 from scimproxy import doctor
+from scimproxy.cli import cli
+from scimproxy.demo import serve
 from scimproxy.doctor import Check, check_database, check_port, check_target, check_versions, port_owner
 from scimproxy.proxy.engine import Address, Target
 from scimproxy.store import Store
@@ -346,3 +350,20 @@ def test_everything_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             )
         ]
     assert names == ["target", "scheme", "scim", "port", "database", "python", "mitmproxy", "ngrok"]
+
+
+async def test_the_token_comes_from_where_it_is_kept(tmp_path: Path) -> None:
+    async with await serve() as server:
+        runner = CliRunner(env={"SCIMPROXY_TOKEN": server.token, "OTHER": "a-wrong-one"})
+
+        async def look(*more: str) -> Result:
+            words = ["doctor", server.url, "--db", str(tmp_path / "a.db"), "--port", str(free_port()), *more]
+            return await asyncio.to_thread(runner.invoke, cli, words)
+
+        right, wrong, refused = await look(), await look("--token", "env:OTHER"), await look("--token", "literal-one")
+    assert "401" not in right.stdout
+    assert "401" in wrong.stdout
+    assert refused.exit_code == 2
+    assert "--token takes no token" in refused.stderr
+    assert not [secret for secret in (server.token, "a-wrong-one") if secret in right.output + wrong.output]
+    assert "literal-one" not in refused.output

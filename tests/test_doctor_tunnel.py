@@ -61,6 +61,15 @@ def test_an_agent_that_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert check_ngrok(home)[0].message == f"agent 3.39 at {named}"
 
 
+def test_an_agent_that_is_given_wins(home: Path) -> None:
+    agent(home / "bin" / "ngrok")
+    given = agent(home / "else" / "agent", b"#!/bin/sh\n")
+    assert next(check_real(home, path=given, version=lambda _: (3, 39))).message == f"agent 3.39 at {given}"
+    none = next(check_real(home, path=home / "none"))
+    assert (none.name, none.level) == ("ngrok", "fail")
+    assert str(home / "none") in none.message
+
+
 @pytest.mark.parametrize(
     ("text", "level"),
     [

@@ -156,8 +156,8 @@ async def test_a_drill_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 async def drilled(server: Demo, folder: Path, *args: str) -> Any:
-    given = (args[0], server.url, "--auth", f"Bearer {server.token}", "--db", str(folder / "a.db"), *args[1:])
-    return await asyncio.to_thread(run, "drill", *given, COLUMNS="80")
+    given = (args[0], server.url, "--auth", "env:AUTH", "--db", str(folder / "a.db"), *args[1:])
+    return await asyncio.to_thread(run, "drill", *given, COLUMNS="80", AUTH=f"Bearer {server.token}")
 
 
 async def test_the_okta_drill_passes_on_a_good_server(tmp_path: Path) -> None:
@@ -195,12 +195,12 @@ async def test_a_live_drill_that_nobody_comes_to(tmp_path: Path) -> None:
 
 async def test_ctrl_c_ends_a_live_drill_with_its_verdicts(tmp_path: Path) -> None:
     async with await serve() as server:
-        given = ("retry", server.url, "--live", "--auth", f"Bearer {server.token}", "--db", str(tmp_path / "a.db"))
+        given = ("retry", server.url, "--live", "--auth", "env:AUTH", "--db", str(tmp_path / "a.db"))
         process = await asyncio.create_subprocess_exec(
             *command("drill", *given, "--json"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=environment(),
+            env=environment(AUTH=f"Bearer {server.token}"),
         )
         assert process.stderr is not None
         url = (await process.stderr.readline()).decode().split()[2].rstrip(",")
@@ -245,9 +245,8 @@ def test_what_cannot_be_used_is_told(args: tuple[str, ...], said: str, tmp_path:
 def test_a_server_that_is_not_there_is_told_before_anything_is_recorded(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    done = run(
-        "drill", "okta", f"http://127.0.0.1:{port}/scim/v2", "--auth", "Bearer x", "--db", str(tmp_path / "a.db")
-    )
+    url = f"http://127.0.0.1:{port}/scim/v2"
+    done = run("drill", "okta", url, "--auth", "env:AUTH", "--db", str(tmp_path / "a.db"), AUTH="Bearer x")
     assert done.returncode == 3
     assert "nothing listens there" in done.stderr
     assert not (tmp_path / "a.db").exists()

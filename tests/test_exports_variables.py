@@ -17,7 +17,6 @@ from scimproxy.errors import UsageError
 from scimproxy.exchange import Content, Exchange, fingerprint
 from scimproxy.exports import variables
 from scimproxy.exports.reading import value_at
-from scimproxy.exports.spans import spans
 from scimproxy.exports.templating import Ref, Text, joined, with_secrets
 from scimproxy.exports.variables import Plan, plan
 
@@ -406,27 +405,6 @@ async def test_plans_of_two_kinds_of_ids_are_the_same(monkeypatch: pytest.Monkey
         texts.append([(shown(one.url), shown(one.body), one.status, one.headers, one.needs()) for one in made.sends])
         assert not numbers or set(made.captured) == {"user_id_1", "user_id_2", "group_id_1", "version_1"}
     assert texts[0] == texts[1]
-
-
-@given(
-    st.recursive(
-        st.none()
-        | st.booleans()
-        | st.integers()
-        | st.floats(allow_nan=False, allow_infinity=False)
-        | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-        max_leaves=12,
-    ),
-    st.sampled_from([None, 1, "\t"]),
-    st.booleans(),
-)
-def test_spans_are_where_values_are(value: Any, indent: Any, plain: bool) -> None:
-    text = json.dumps(value, indent=indent, ensure_ascii=plain)
-    for span in spans(text):
-        found = value_at(value, span.pointer)
-        assert json.loads(text[span.start : span.end]) == found
-        assert not span.is_string or span.value == found
 
 
 _odd = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(

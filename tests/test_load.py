@@ -110,6 +110,12 @@ def test_other_ends_are_errors(standin: Path, monkeypatch: pytest.MonkeyPatch) -
         run_locust(planned(), Load(host="http://h"))
 
 
+def test_a_load_that_sent_nothing_is_an_error(standin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODE", "3")
+    with pytest.raises(ScimproxyError, match="no request came to an end"):
+        run_locust(planned(), Load(host="http://h"))
+
+
 def test_without_locust(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ScimproxyError) as caught:

@@ -439,7 +439,6 @@ async def big_answer(wire: Wire) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="the peak of another process is read from /proc"
 )

@@ -28,7 +28,8 @@ def test_a_suite_loses_secrets_and_keeps_references() -> None:
 def test_the_zip_and_its_readme(tmp_path: Path) -> None:
     path = tmp_path / "b.zip"
     text = readme(run(), ["suite.json"], kept_names=False)
-    write(path, {"README.txt": [text], "a": ["1", "é"]})
+    with path.open("wb") as file:
+        write(file, {"README.txt": [text], "a": ["1", "é"]})
     with zipfile.ZipFile(path) as made:
         assert made.read("a").decode() == "1é"
         assert "scimproxy run suite.json" in made.read("README.txt").decode()

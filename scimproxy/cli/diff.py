@@ -16,7 +16,8 @@ import click
 
 from scimproxy.cli.options import db_option, json_option, open_reader, resolve_run
 from scimproxy.cli.progress import progress_bar
-from scimproxy.errors import FormatError, ScimproxyError, UsageError
+from scimproxy.cli.writing import write_text
+from scimproxy.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from scimproxy.bind import Bindings
@@ -203,20 +204,15 @@ def write_diff(
     from scimproxy.diff.html import html as page
     from scimproxy.diff.report import markdown as text
 
-    makers: list[tuple[Path | None, Callable[[], str]]] = [
-        (kept, found.bindings.to_json),
-        (markdown, lambda: text(found, names, noise=noise)),
-        (html, lambda: page(found, names)),
+    makers: list[tuple[str, Path | None, Callable[[], str]]] = [
+        ("--write-bindings", kept, found.bindings.to_json),
+        ("--markdown", markdown, lambda: text(found, names, noise=noise)),
+        ("--html", html, lambda: page(found, names)),
     ]
-    for path, make in makers:
+    for option, path, make in makers:
         if path is None:
             continue
-        try:
-            path.write_text(make(), encoding="utf-8")
-        except OSError as exc:
-            raise ScimproxyError(
-                f"{path} cannot be written: {exc.strerror or exc}", hint="name a file in a folder that exists"
-            ) from exc
+        write_text(path, make(), option)
         click.echo(f"Wrote {path}", err=True)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scimproxy.cli.group import INTERRUPTED
-from scimproxy.cli.options import DURATION, Number, db_option, json_option
+from scimproxy.cli.options import DURATION, Number, auth_option, db_option, json_option
 from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _COLOURS = {"pass": "green", "fail": "red", "untried": "yellow"}
 @click.option("--live", is_flag=True, help="Wait for a client of yours, until Ctrl-C or --for.")
 @click.option("--for", "for_s", type=DURATION, metavar="5m", help="live: end after this.")
 @click.option("--suite", default="lifecycle", show_default=True, help="The suite to run through the faults.")
-@click.option("--auth", help="The whole Authorization value, like 'Bearer TOKEN'; - reads it from stdin.")
+@auth_option
 @click.option("--fault", "faults", multiple=True, metavar="FAULT", help="These faults, not the drill's. Repeatable.")
 @click.option("--port", default=0, type=Number(0, 65535), metavar="PORT", help="Listen here.  [default: any]")
 @click.option(
@@ -55,7 +55,7 @@ def drill_command(
 ) -> None:
     """Run the drill NAME against the SCIM server at TARGET, or list the drills.
 
-    scimproxy drill okta http://127.0.0.1:8000/scim/v2 --auth 'Bearer TOKEN'
+    scimproxy drill okta http://127.0.0.1:8000/scim/v2 --auth env:AUTH
 
     A suite runs through the recorder while things go wrong (`scimproxy help faults`), with a client that tries again
     as Okta does. Or, with --live, a client of yours comes. Then the recording and the server are asked: was
@@ -113,7 +113,7 @@ def _drill(drill: Drill, target: str, db: Path, given: dict[str, Any], *, as_jso
 
 def _options(drill: Drill, target: str, db: Path, given: dict[str, Any]) -> DrillOptions:
     from scimproxy.app import RecordOptions, refuse_loop
-    from scimproxy.cli.run import _auth
+    from scimproxy.cli.reading import read_auth
     from scimproxy.drill_run import DrillOptions
     from scimproxy.proxy.engine import Address, EngineOptions, Target
 
@@ -121,7 +121,7 @@ def _options(drill: Drill, target: str, db: Path, given: dict[str, Any]) -> Dril
     if given["for_s"] is not None and not live:
         raise UsageError("--for is for --live", hint="a suite ends by itself")
     faults = _faults(drill, given["faults"], live=live)
-    auth = _auth(given["auth"])
+    auth = read_auth(given["auth"])
     upstream = Target.parse(target)
     make = _suite(given, db, auth)
     engine = EngineOptions(

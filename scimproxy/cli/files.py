@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +58,7 @@ def export_command(run: str, *, db: Path, form: str, output: Path | None, text: 
     from difflib import get_close_matches
 
     from scimproxy.cli.terminal import plural
+    from scimproxy.cli.writing import whole_file
     from scimproxy.exports.formats import FORMATS, pieces
     from scimproxy.query import parse_query
 
@@ -78,7 +79,8 @@ def export_command(run: str, *, db: Path, form: str, output: Path | None, text: 
                 out.write(piece)
             out.flush()
         else:
-            _write(output, data)
+            with whole_file(output, "--output") as file:
+                file.writelines(data)
             click.echo(f"Wrote {plural(counted.count, 'exchange')} of run {chosen.id} to {output}.", err=True)
 
 
@@ -101,21 +103,6 @@ class _Counted:
         for exchange in self._exchanges:
             self.count += 1
             yield exchange
-
-
-def _write(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file whole: under another name first, readable for the user only."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        descriptor = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines(pieces)
-        partial.replace(path)
-    except BaseException as exc:  # a run that cannot be written leaves nothing either
-        partial.unlink(missing_ok=True)
-        if not isinstance(exc, OSError):
-            raise
-        raise UsageError(f"{path} cannot be written: {exc.strerror or exc}", hint="choose another --output") from exc
 
 
 @click.command("import")

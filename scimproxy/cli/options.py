@@ -23,6 +23,7 @@ __all__ = [
     "DURATION",
     "SIZE",
     "Number",
+    "auth_option",
     "db_option",
     "json_option",
     "listen_options",
@@ -104,6 +105,12 @@ def db_option(function: Callable[..., Any]) -> Callable[..., Any]:
         help="The database. Also: SCIMPROXY_DB.",
     )
     return option(function)
+
+
+def auth_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--auth`, which `reading.read_auth` reads."""
+    text = "The Authorization value, with its scheme: - (stdin), env:NAME or file:FILE."
+    return click.option("--auth", metavar="SOURCE", help=text)(function)
 
 
 def listen_options(function: Callable[..., Any]) -> Callable[..., Any]:

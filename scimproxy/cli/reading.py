@@ -13,7 +13,12 @@ import click
 
 from scimproxy.errors import UsageError
 
-__all__ = ["read_secret", "read_token"]
+__all__ = ["read_auth", "read_secret", "read_token"]
+
+
+def read_auth(text: str | None) -> str | None:
+    """Return the Authorization value behind `--auth`, as `read_token` reads it; None where it was not given."""
+    return None if text is None else read_token("--auth", text)
 
 
 def read_token(option: str, text: str) -> str:

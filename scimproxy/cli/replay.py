@@ -18,7 +18,7 @@ import click
 
 from scimproxy.cli.group import INTERRUPTED
 from scimproxy.cli.load import LOAD_OPTIONS, load_options, run_load
-from scimproxy.cli.options import Number, db_option, json_option
+from scimproxy.cli.options import Number, auth_option, db_option, json_option
 from scimproxy.cli.sections import Sectioned, typed
 from scimproxy.errors import FormatError, ScimproxyError, UsageError
 
@@ -65,7 +65,7 @@ class Speed(click.ParamType[float | None]):
 @click.command("replay", no_args_is_help=True, cls=Sectioned, sections=_SECTIONS)
 @click.argument("which", metavar="RUN")
 @click.option("--to", metavar="URL", help="Base URL to send to.  [default: the run's own target]")
-@click.option("--auth", metavar="SOURCE", help="The Authorization value: - (stdin), env:NAME or file:FILE.")
+@auth_option
 @click.option("-x", "--exchange", is_flag=True, help="RUN is an exchange, by the number that `log` prints.")
 @click.option("--only", metavar="FILTER", help="Only these exchanges (`scimproxy help filters`).")
 @click.option("--from-step", "first", metavar="N", help="Begin with this step of the suite, or exchange.")
@@ -165,13 +165,13 @@ def _as_load(which: str, db: Path, given: Mapping[str, Any], *, as_json: bool) -
     """Hand the run to Locust."""
     from scimproxy.cli.files import fitting
     from scimproxy.cli.options import open_reader, resolve_run
-    from scimproxy.cli.reading import read_token
+    from scimproxy.cli.reading import read_auth
     from scimproxy.query import parse_query
 
     if others := typed(given.keys() - _WITH_LOAD):
         raise UsageError(f"{others[0]} does not go with --users", hint="Locust sends the exported run as it is")
     query = None if given["only"] is None else parse_query(given["only"])
-    auth = None if given["auth"] is None else read_token("--auth", given["auth"])
+    auth = read_auth(given["auth"])
     load = {name: given[name] for name in LOAD_OPTIONS}
     with open_reader(db) as reader:
         run = resolve_run(reader, which)
@@ -196,7 +196,7 @@ def _name(what: str, number: int | None, name: str) -> str:
 def _options(which: str, db: Path, given: Mapping[str, Any]) -> ReplayOptions:
     from scimproxy.cli.diff import given_bindings
     from scimproxy.cli.options import open_reader, resolve_run
-    from scimproxy.cli.reading import read_token
+    from scimproxy.cli.reading import read_auth
     from scimproxy.query import parse_query
     from scimproxy.replay.replayer import Edits
     from scimproxy.replay_run import ReplayOptions
@@ -219,7 +219,7 @@ def _options(which: str, db: Path, given: Mapping[str, Any]) -> ReplayOptions:
         run_id=run_id,
         exchange_id=exchange_id,
         to=given["to"],
-        auth=None if given["auth"] is None else read_token("--auth", given["auth"]),
+        auth=read_auth(given["auth"]),
         secret_headers=secret_headers,
         only=None if given["only"] is None else parse_query(given["only"]),
         first=given["first"],

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scimproxy.cli.options import db_option, open_reader, resolve_run
+from scimproxy.cli.writing import whole_file
 from scimproxy.errors import ScimproxyError, UsageError
 
 if TYPE_CHECKING:
@@ -100,10 +101,8 @@ def _write(path: Path, made: str) -> None:
     if str(path) == "-":
         click.echo(made, nl=False)
         return
-    try:
-        path.write_text(made, encoding="utf-8")
-    except OSError as exc:
-        raise ScimproxyError(f"{path} cannot be written: {exc.strerror or exc}") from exc
+    with whole_file(path, "--output") as file:
+        file.write(made.encode("utf-8"))
     click.echo(f"Wrote {path} ({_size(len(made.encode()))}).", err=True)
 
 
@@ -129,7 +128,8 @@ def _bundle(path: Path, material: Material, made: str, personal: Personal | None
         else:
             files["suite.json"] = [suite_text(data, (lambda text: text) if personal is None else personal.names.text)]
     files["README.txt"] = [readme(material.run, files, kept_names=personal is None)]
-    write(path, files)
+    with whole_file(path, "--bundle") as file:
+        write(file, files)
     click.echo(f"Wrote {path} ({_size(path.stat().st_size)}): {', '.join(files)}.", err=True)
 
 

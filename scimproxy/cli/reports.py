@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scimproxy.errors import ScimproxyError, UsageError
+from scimproxy.cli.writing import write_text
+from scimproxy.errors import UsageError
 
 if TYPE_CHECKING:
     from scimproxy.suite.results import SuiteResult
@@ -47,10 +48,7 @@ def write_reports(result: SuiteResult, db: Path, given: Mapping[str, Any]) -> No
         path: Path | None = given[kind]
         if path is None:
             continue
-        try:
-            path.write_text(makers[kind](), encoding="utf-8")
-        except OSError as exc:
-            raise ScimproxyError(f"{path} cannot be written: {exc.strerror or exc}") from exc
+        write_text(path, makers[kind](), f"--{kind}", mode=0o666 if kind == "junit" else 0o600)  # a CI reads it
         click.echo(f"Wrote {path}", err=True)
 
 

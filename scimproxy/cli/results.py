@@ -50,7 +50,7 @@ def suites_command(*, as_json: bool) -> None:
         [Column("NAME"), Column("REQUESTS", "right"), Column("WHAT", flexible=True)],
         [[name, str(len(requests)), suite.description] for name, suite, requests, _ in rows],
     )
-    click.echo("\nRun one: scimproxy run NAME --target URL --auth 'Bearer TOKEN'", err=True)
+    click.echo("\nRun one: scimproxy run NAME --target URL --auth env:AUTH", err=True)
 
 
 @click.command("results")

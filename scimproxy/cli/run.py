@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scimproxy.cli.group import INTERRUPTED
-from scimproxy.cli.options import Number, db_option, json_option
+from scimproxy.cli.options import Number, auth_option, db_option, json_option
 from scimproxy.errors import FormatError, ScimproxyError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command("run", no_args_is_help=True)
 @click.argument("suite")
 @click.option("--target", help="Base URL of the SCIM server; fills SCIMBaseURL and its like.")
-@click.option("--auth", help="The whole Authorization value, like 'Bearer TOKEN'; - reads it from stdin.")
+@auth_option
 @click.option(
     "--var", "variables", multiple=True, metavar="NAME=VALUE", help="A variable; wins over all. Repeatable."
 )
@@ -79,17 +79,18 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 def run_command(suite: str, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Run SUITE, a file in Runscope's format or the name of a bundled suite, against a SCIM server.
 
-    scimproxy run scim2-spec --target http://127.0.0.1:8000/scim/v2 --auth 'Bearer TOKEN'
+    scimproxy run scim2-spec --target http://127.0.0.1:8000/scim/v2 --auth env:AUTH
 
     Every request is recorded; with --ui, a browser shows them step by step. Exit code 0: all passed; 1: something
     failed; 3: something could not be run.
     """
+    from scimproxy.cli.reading import read_auth
     from scimproxy.cli.reports import check_places, write_reports
 
     check_places(given)
     if given["ui_port"] is not None and not given["ui"]:
         raise UsageError("--ui-port is for --ui", hint="add --ui")
-    options = _options(suite, db, given)
+    options = _options(suite, db, {**given, "auth": read_auth(given["auth"])})
 
     def report(result: SuiteResult) -> None:
         write_reports(result, db, given)
@@ -142,7 +143,7 @@ def _options(name: str, db: Path, given: Mapping[str, Any]) -> SuiteOptions:
     used = names_used(suite)
     pinned: dict[str, Any] = {}
     target = None if given["target"] is None else str(Target.parse(given["target"]))
-    auth = _auth(given["auth"])
+    auth: str | None = given["auth"]
     if target is not None:
         _fill(pinned, TARGET_NAMES, used, target, "--target")
     if auth is not None:
@@ -227,18 +228,6 @@ def _environment(suite: Suite, given: Mapping[str, Any]) -> Environment:
         child = replace(suite, environments=found_ones).with_inherited(found_ones[0])
         environment = inherit(child, environment)
     return environment
-
-
-def _auth(text: str | None) -> str | None:
-    if text != "-":
-        return text
-    if sys.stdin.isatty():
-        value: str = click.prompt("Authorization", hide_input=True, err=True)
-    else:
-        value = sys.stdin.readline()
-    if not value.strip():
-        raise UsageError("--auth -: nothing came on stdin", hint="printf 'Bearer TOKEN' | scimproxy run ... --auth -")
-    return value.strip()
 
 
 def _variables(texts: tuple[str, ...]) -> dict[str, str]:

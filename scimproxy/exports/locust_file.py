@@ -31,7 +31,8 @@ import sys
 import time
 import urllib.parse
 
-from locust import FastHttpUser, constant, task
+from locust import FastHttpUser, constant, events, task
+from locust.runners import WorkerRunner
 
 PAUSE_S = float(os.environ.get("SCIM_PAUSE", "0"))
 SECRETS = {{{secrets}}}
@@ -42,6 +43,13 @@ for name, value in SECRETS.items():
 
 
 {support}
+
+@events.quitting.add_listener
+def nothing_sent(environment, **_):
+    """End with 3 where no request came to an end: that is no load that passed."""
+    if not isinstance(environment.runner, WorkerRunner) and environment.stats.total.num_requests == 0:
+        environment.process_exit_code = 3
+
 
 def fresh():
     """Return digits that no other virtual user has, on whatever machine it is."""

@@ -14,8 +14,8 @@ from scimproxy.bodies import Seen
 from scimproxy.decode import charset_of, decode, text_of
 from scimproxy.exchange import Request
 from scimproxy.exports.secret_names import FINGERPRINT
-from scimproxy.exports.spans import spans
 from scimproxy.scim.changes import get
+from scimproxy.spans import spans
 
 __all__ = ["is_id", "kind_of", "made_up", "names_to", "plain_path", "spelled", "text_body", "value_at"]
 

@@ -22,37 +22,19 @@ from scimproxy.exchange import Exchange, Run
 from scimproxy.exports.giving import Source, given
 from scimproxy.exports.reading import kind_of, made_up, names_to, plain_path, text_body, value_at
 from scimproxy.exports.secret_names import FINGERPRINT, SecretNames
-from scimproxy.exports.spans import Span, spans
 from scimproxy.exports.templating import BASE_URL, FRESH, Coding, Ref, Text, joined, names_in, with_secrets
+from scimproxy.hops import is_of_the_way
 from scimproxy.redact import redact
 from scimproxy.scim.changes import clean, get
+from scimproxy.spans import Span, spans
 
 __all__ = ["MOST", "Capture", "Plan", "Secret", "Send", "plan"]
 
 MOST = 20_000
 """Exchanges of one file that runs; a run of more is told to be filtered."""
 
-_DROPPED = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "expect",
-        "forwarded",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-    }
-)
-"""Header fields that belong to a connection or to who stood between; whoever sends again writes its own."""
-_DROPPED_BEGIN = ("x-forwarded-", "ngrok-", "x-ngrok-", "cf-", "x-real-ip")
+_CODINGS = frozenset({"accept-encoding", "content-encoding"})
+"""Header fields that the programs which read an export write themselves, as they do those of the connection."""
 _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
@@ -308,7 +290,7 @@ class _Weaver:
         request = made.of.exchange.request
         for name, value in request.headers:
             lowered = name.lower()
-            if lowered in _DROPPED or lowered.startswith(_DROPPED_BEGIN):
+            if lowered in _CODINGS or is_of_the_way(name):
                 continue
             if not _FIELD.fullmatch(name) or _UNSENDABLE.search(value):
                 made.notes.append(f"left out, because it is no header field: {clean(name, 40)}")

@@ -16,6 +16,7 @@ from typing import Any
 from scimproxy.bind import EXTERNAL, NAME, role_of, type_of
 from scimproxy.bodies import Body, Seen
 from scimproxy.exchange import Content, Exchange, Headers, Response
+from scimproxy.hops import CONNECTION_HEADERS
 from scimproxy.mock.table import Table
 from scimproxy.mock.words import TEXT
 
@@ -25,13 +26,7 @@ HEADER = "Scimproxy-Mock"
 """Says why an answer was chosen."""
 
 _DROPPED = (
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "transfer-encoding",
-    "upgrade",
-    "trailer",
-    "content-length",
+    *CONNECTION_HEADERS,
     "date",
     "set-cookie",  # recorded as fingerprints only
     "scimproxy-via",

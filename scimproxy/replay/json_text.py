@@ -7,50 +7,27 @@ Pure; replayer.py writes bodies with it.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from scimproxy.errors import UsageError
 from scimproxy.replay.spots import Pointer
+from scimproxy.spans import spans
 
 __all__ = ["pointer_of", "with_strings", "with_value"]
-
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]')
 
 
 def with_strings(text: str, changes: Mapping[Pointer, str]) -> str:
     """Return the text with the strings at these places exchanged; other values there are left alone."""
     parts: list[str] = []
     copied = 0
-    place: list[str | int] = []  # the name or index of each open object and list
-    value_next = True  # a string here is a value, not a member's name
-    for token in _TOKEN.finditer(text):
-        said = token[0]
-        if said == "{":
-            place.append("")
-            value_next = False
-        elif said == "[":
-            place.append(0)
-            value_next = True
-        elif said in "}]":
-            place.pop()
-            value_next = False
-        elif said == ":":
-            value_next = True
-        elif said == ",":
-            last = place[-1]
-            if isinstance(last, int):
-                place[-1] = last + 1
-            value_next = isinstance(last, int)
-        elif not value_next:
-            place[-1] = json.loads(said, strict=False)
-        else:
-            new = changes.get(tuple(place))
-            if new is not None:
-                ascii_only = "\\u" in said or said.isascii()
-                parts += [text[copied : token.start()], json.dumps(new, ensure_ascii=ascii_only)]
-                copied = token.end()
+    for span in spans(text):
+        new = changes.get(span.pointer) if span.is_string else None
+        if new is not None:
+            said = text[span.start : span.end]
+            ascii_only = "\\u" in said or said.isascii()
+            parts += [text[copied : span.start], json.dumps(new, ensure_ascii=ascii_only)]
+            copied = span.end
     return "".join([*parts, text[copied:]])
 
 

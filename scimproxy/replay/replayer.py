@@ -20,6 +20,7 @@ from scimproxy.bind import EXTERNAL, Bindings, type_of
 from scimproxy.bodies import Seen
 from scimproxy.decode import charset_of, decode, text_of
 from scimproxy.exchange import EMPTY, Content, Exchange, Headers, Request
+from scimproxy.hops import is_of_the_way
 from scimproxy.proxy.engine import Target
 from scimproxy.replay.json_text import with_strings, with_value
 from scimproxy.replay.learning import Learner
@@ -40,12 +41,6 @@ __all__ = ["AUTH", "Edits", "Replayer", "absent_like"]
 AUTH = "{{auth}}"
 """Stands in a request for the credentials, which only the wiring knows."""
 
-_OURS = frozenset(
-    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
-    | {"proxy-connection", "proxy-authorization", "forwarded", "via", "x-real-ip", "http2-settings"}
-)
-"""Header fields that belong to the connection, or that proxies on the way added."""
-_OURS_STARTS = ("x-forwarded-", "ngrok-", "cf-")
 _MARK = re.compile(r"sha256:([0-9a-f]{8})(?![0-9a-f])")
 _TAG = re.compile(r'(W/)?"([^"]*)"')
 _ORIGIN = re.compile(r"https?://([^/?#\s]*)", re.IGNORECASE)
@@ -309,7 +304,7 @@ class _Writing:
                 yield name, self._now.version_now((type_of(endpoint), number), value)
             elif lowered == "content-encoding" and not coded:
                 continue
-            elif lowered not in _OURS and not lowered.startswith(_OURS_STARTS) and not _lost(name, value):
+            elif not is_of_the_way(name) and not _lost(name, value):
                 yield name, value
 
     def content(self, source: Request) -> tuple[Content, bool]:
@@ -379,7 +374,6 @@ def _accepted(run: Sequence[Seen]) -> frozenset[str]:
 
 def _lost(name: str, value: str) -> bool:
     """Whether a header field held a secret of which the recording has only the mark."""
-    lowered = name.lower()
-    if lowered in _OURS or lowered == "authorization":
+    if is_of_the_way(name) or name.lower() == "authorization":
         return False
     return _MARK.search(value) is not None

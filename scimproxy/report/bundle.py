@@ -7,15 +7,12 @@ Place in the flow: report -> files -> `scimproxy report --bundle`.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from scimproxy.errors import UsageError
 from scimproxy.exchange import SECRET_HEADERS, Run
 from scimproxy.suite.masking import secret_names
 
@@ -24,24 +21,13 @@ __all__ = ["readme", "suite_text", "write"]
 _TEMPLATE = re.compile(r"(?:[A-Za-z]+ )?\{\{[^{}]*\}\}")
 
 
-def write(path: Path, files: Mapping[str, Iterable[str]]) -> None:
-    """Write a zip of texts, whole or not at all.
-
-    Raises:
-        UsageError: it cannot be written.
-    """
-    partial = path.with_name(path.name + ".part")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as made:
-            for name, pieces in files.items():
-                with made.open(name, "w") as file:
-                    for piece in pieces:
-                        file.write(piece.encode("utf-8", "replace"))
-        partial.replace(path)
-    except OSError as exc:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise UsageError(f"{path} cannot be written: {exc.strerror or exc}", hint="choose another --bundle") from exc
+def write(out: BinaryIO, files: Mapping[str, Iterable[str]]) -> None:
+    """Write a zip of texts."""
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, pieces in files.items():
+            with made.open(name, "w") as file:
+                for piece in pieces:
+                    file.write(piece.encode("utf-8", "replace"))
 
 
 def suite_text(data: bytes, rewrite: Callable[[str], str]) -> str:

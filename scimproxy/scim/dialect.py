@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote
 
+from scimproxy.bounded_json import no_constant
 from scimproxy.exchange import Headers
 from scimproxy.scim.schemas import ENTERPRISE_USER, GROUP, USER, Schema
 
@@ -253,7 +254,7 @@ def message_of(content: bytes, dialect: Dialect) -> Json:
         raise Refusal(413, f"The body has {len(content)} bytes; this server takes {dialect.max_content}")
     try:
         text = content.decode("utf-8")
-        found = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        found = json.loads(text, object_pairs_hook=_object, parse_constant=no_constant)
         if "\\u" in text:
             json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair has no UTF-8
     except RecursionError:
@@ -281,10 +282,6 @@ def _object(pairs: list[tuple[str, Any]]) -> Json:
     if len({name.lower() for name in made}) != len(pairs):
         raise ValueError("an attribute occurs twice in one object")
     return made
-
-
-def _no_constant(name: str) -> Value:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _deeper_than(value: object, limit: int) -> bool:

@@ -10,6 +10,7 @@ import json
 import re
 from decimal import Decimal, InvalidOperation
 
+from scimproxy.bounded_json import no_constant
 from scimproxy.suite.model import Json
 
 __all__ = ["MAX_JSON_DEPTH", "as_number", "as_text", "read_json"]
@@ -56,16 +57,12 @@ def read_json(text: str) -> Json:
         ValueError: it is not JSON, or nests deeper than MAX_JSON_DEPTH; the message says where.
     """
     try:
-        value = json.loads(text.removeprefix("\ufeff"), parse_constant=_no_constant, parse_int=_integer)
+        value = json.loads(text.removeprefix("\ufeff"), parse_constant=no_constant, parse_int=_integer)
     except RecursionError:
         raise ValueError(f"it nests deeper than {MAX_JSON_DEPTH} levels") from None
     if text.count("[") + text.count("{") > MAX_JSON_DEPTH and _is_too_deep(value):
         raise ValueError(f"it nests deeper than {MAX_JSON_DEPTH} levels")
     return value
-
-
-def _no_constant(name: str) -> Json:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _integer(digits: str) -> int | float:

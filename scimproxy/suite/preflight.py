@@ -51,7 +51,7 @@ _ORG = "--var: a value of your Okta org; Okta's CRUD suites drive it"
 
 _SOURCES: Mapping[str, str] = {
     **dict.fromkeys(TARGET_NAMES, "--target URL: the base URL of the SCIM server"),
-    **dict.fromkeys(AUTH_NAMES, "--auth 'Bearer …': the whole Authorization value, with its scheme"),
+    **dict.fromkeys(AUTH_NAMES, "--auth env:NAME, file:FILE or -: the whole Authorization value, with its scheme"),
     **dict.fromkeys(_OKTA_SPEC, _SPEC_SCRIPT),
     **dict.fromkeys(("oktaAppId", "oktaOrgUrl", "oktaToken"), _ORG),
     "EntitlementEndpoint": "--var EntitlementEndpoint=URL: the base URL of the entitlements endpoint",

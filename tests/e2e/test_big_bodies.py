@@ -111,7 +111,6 @@ def _wait_until_compressed(db: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks of memory are read from /proc")
 @pytest.mark.parametrize("direction", ["down", "up"])
 def test_a_gib_passes_and_is_not_held(tmp_path: Path, direction: str) -> None:

@@ -7,8 +7,10 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,14 +86,13 @@ async def test_pytest_passes_twice(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.parametrize("server", ["number"], indirect=True)
 @needs_locust
 async def test_locust_users_do_not_meet(server: Server, tmp_path: Path) -> None:
     file = written(tmp_path, "locustfile.py", server.recorded, "locust")
     code, said = await started(
         *(sys.executable, "-m", "locust", "-f", file, "--host", server.url, "--headless", "--only-summary", "--json"),
-        *("--users", "5", "--spawn-rate", "5", "--run-time", "5s", "--loglevel", "ERROR"),
+        *("--users", "5", "--spawn-rate", "5", "--run-time", "3s", "--loglevel", "ERROR"),
         folder=tmp_path,
         SCIM_AUTH=TOKEN,
     )
@@ -106,8 +107,9 @@ async def test_runscope_passes_in_our_runner(server: Server, tmp_path: Path) -> 
     for _ in range(2 if server.ids == "uuid" else 1):
         code, said = await started(
             *(sys.executable, "-m", "scimproxy", "run", file, "--db", tmp_path / "a.db"),
-            *("--target", server.url, "--auth", f"Bearer {TOKEN}"),
+            *("--target", server.url, "--auth", "env:AUTH"),
             folder=tmp_path,
+            AUTH=f"Bearer {TOKEN}",
         )
         # One step more than was recorded makes the digits of new names.
         assert code == 0 and f"Passed: {len(server.recorded) + 1} passed" in said, said
@@ -138,7 +140,6 @@ async def test_curl_runs(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.parametrize("server", ["uuid"], indirect=True)
 @needs_locust
 async def test_load_is_handed_to_locust(server: Server, tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ async def test_load_is_handed_to_locust(server: Server, tmp_path: Path) -> None:
         for exchange in server.recorded:
             store.add(exchange)
     command = (sys.executable, "-m", "scimproxy", "replay", "last", "--db", tmp_path / "a.db", "--to", server.url)
-    asked = (*command, "--users", "2", "--duration", "4s", "--report", tmp_path / "out.html")
+    asked = (*command, "--users", "2", "--duration", "2s", "--report", tmp_path / "out.html")
     code, said = await started(*asked, folder=tmp_path, SCIM_AUTH=f"Bearer {TOKEN}", LOCUST_USERS="nonsense")
     assert code == 0 and "2 virtual users on" in said and "POST /Users" in said, said
     assert "Locust" in (tmp_path / "out.html").read_text(encoding="utf-8")
@@ -158,6 +159,10 @@ async def test_load_is_handed_to_locust(server: Server, tmp_path: Path) -> None:
     assert code == 1, said
     code, said = await started(*asked, folder=tmp_path)
     assert code == 2 and "give it with --auth" in said, said
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        to = ("--to", f"http://127.0.0.1:{silent.getsockname()[1]}", "--duration", "1s")
+        code, said = await started(*asked, *to, folder=tmp_path, SCIM_AUTH=TOKEN)
+    assert code == 3 and "no request came to an end" in said, said
 
 
 async def passes_as_pytest(peer: Peer, name: str, folder: Path) -> None:

@@ -23,8 +23,8 @@ from e2e.proxy import Proxy
 from scimproxy.store import Reader
 from scimproxy.store.ahead import files_beside
 
-ROUNDS = 25
-LANES = 2
+ROUNDS = 17
+LANES = 3
 CLIENTS = 8
 WRITERS = 20
 
@@ -77,7 +77,7 @@ def client(port: int, name: str, received: list[str], enough: threading.Event, m
 
 
 @pytest.mark.slow
-@pytest.mark.serial
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_nothing_a_client_received_is_lost(upstream: int, tmp_path: Path) -> None:
     """In lanes: a recorder that starts leaves the machine idle half the time, and another one's traffic fills it."""

@@ -72,8 +72,19 @@ def play(peer: Peer, files: tuple[str, str, str], folder: Path, *more: str) -> R
     suite, script, _ = files
     document, _ = okta(suite), okta(script)
     db = folder / "verdicts.db"
-    args = ("--target", peer.url, "--auth", f"Bearer {peer.token}", "--initial-script", str(OKTA / script))
-    done = run("run", str(OKTA / suite), *args, "--pause-scale", "0", "--json", "--db", str(db), *more)
+    args = ("--target", peer.url, "--auth", "env:AUTH", "--initial-script", str(OKTA / script))
+    done = run(
+        "run",
+        str(OKTA / suite),
+        *args,
+        "--pause-scale",
+        "0",
+        "--json",
+        "--db",
+        str(db),
+        *more,
+        AUTH=f"Bearer {peer.token}",
+    )
     assert done.stdout, done.stderr
     assert "Traceback" not in done.stderr
     return Run(json.loads(document), json.loads(done.stdout), done.returncode, db)

@@ -195,8 +195,8 @@ def test_a_suite_runs_through_the_tunnel(cloud: EdgeThread, tmp_path: Path) -> N
         public = Public(tmp_path, cloud, demo.url)
         with public.up:
             done = run(
-                "run", "scim2-spec", "--target", public.url, "--auth", f"Bearer {demo.token}", "--pause-scale", "0",
-                "--db", str(tmp_path / "suite.db"), "--ca", str(cloud.edge.ca), "--json", timeout=110,
+                "run", "scim2-spec", "--target", public.url, "--auth", "env:AUTH", "--pause-scale", "0", "--db",
+                str(tmp_path / "suite.db"), "--ca", str(cloud.edge.ca), "--json", timeout=110, AUTH=f"Bearer {demo.token}",
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
             stopped = public.up.stop()

@@ -1,7 +1,8 @@
 """Where in a JSON text each string and number stands: so that one value is replaced and every other byte stays.
 
 One rule: the text has been read by `json.loads` before; positions are of the text, and the work is linear, without
-recursion. Pure; variables.py puts references in place of values by it.
+recursion. Pure; exports put references in place of values by it, replays the values of now. What was cut or broken
+is report/json_strings.py's.
 """
 
 from __future__ import annotations
