@@ -186,6 +186,12 @@ class Reader:
         with self._reading():
             return load_marks(self._cursor, run_ids=run_ids, after=after, limit=limit)
 
+    def seen_in(self, run_ids: Sequence[int]) -> list[Run]:
+        """Return the suites' runs of others that were recognised in recordings, oldest first."""
+        wanted = ", ".join("?" * len(run_ids))
+        sql = f"SELECT * FROM runs WHERE kind = 'suite' AND source_run_id IN ({wanted}) ORDER BY id"  # noqa: S608 - ours
+        return [run_from_row(row) for row in self._all(sql, tuple(run_ids))]
+
     def newest_mark(self) -> int:
         """Return the number of the step that ended last; 0 where there is none."""
         with self._reading():

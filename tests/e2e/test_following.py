@@ -1,0 +1,120 @@
+"""Hosted Runscope drives a recorder over real sockets; its run is followed, and each verdict is that of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from recording import Up
+from runscope_like import Runscope, Server
+from suites import OKTA, okta
+
+from scimproxy.store import Reader
+from scimproxy.suite.library import bundled
+from scimproxy.suite.model import Suite
+from scimproxy.suite.results import StepResult
+from scimproxy.suite.runscope import parse
+from scimproxy.suite.script import ScriptEngine
+from scimproxy.suite_follow import Followed, FollowOptions, SuiteFollowing
+from scimproxy.suite_run import Sandbox
+
+
+@pytest.fixture(name="server")
+def _server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+def named(name: str) -> tuple[Suite, tuple[str, ...]]:
+    """A suite, and the initial scripts that are pasted into Runscope for it."""
+    if name in bundled():
+        return parse(bundled()[name].read_bytes())[0], ()
+    script = okta("Initial_Script_Spec.txt").decode()
+    assert OKTA.is_dir()
+    return parse(okta(name))[0], (script,)
+
+
+def follow(db: Path, suite: Suite, run_id: int = 1, *, keeps: bool = True) -> list[Followed]:
+    """Follow a recording from its beginning to its end."""
+    found: dict[int, Followed] = {}
+
+    async def go() -> None:
+        with ScriptEngine() as engine:
+            following = SuiteFollowing(
+                FollowOptions(db=db, run_id=run_id, suite=suite, source="suite.json", keeps=keeps),
+                Sandbox(engine),
+                lambda one: found.update({one.attempt.number: one}),
+            )
+            await following.catch_up()
+            await following.finish()
+
+    asyncio.run(go())
+    return [found[number] for number in sorted(found)]
+
+
+def verdicts(steps: list[StepResult]) -> list[tuple[object, ...]]:
+    """What a person compares: the result of each step, assertion, variable and script."""
+    return [
+        (
+            step.number,
+            step.result,
+            step.status_code,
+            [(it.result, it.source, it.property, it.comparison) for it in step.assertions],
+            [(it.result, it.name) for it in step.variables],
+            [(it.result, it.kind) for it in step.scripts if it.kind == "after"],
+        )
+        for step in steps
+        if step.step_type == "request"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", [*bundled(), "Okta-SCIM-20-SPEC-Test.json", "Okta-SCIM-11-SPEC-Test.json"], ids=lambda name: name
+)
+def test_verdicts_are_those_of_a_run_of_ours(name: str, tmp_path: Path, server: Server) -> None:
+    suite, scripts = named(name)
+    target = server.demo.url_1 if suite.name.find("1.1") >= 0 else server.demo.url
+    db = tmp_path / "up.db"
+    with Up(target, db) as up:
+        auth = f"Bearer {server.demo.token}"
+        given = {"SCIMBaseURL": up.url, "auth": auth, "SCIMUrl": up.url, "SCIMAuth": auth}
+        noise = iter(range(1_000))
+
+        def beside(number: str) -> None:
+            if next(noise) % 4 == 0:
+                up.ask("GET", "/Users?count=1&startIndex=1", Authorization=auth, User_Agent="Okta SCIM Client 1.0.0")
+
+        runscope = Runscope(suite, up.url, given, scripts, before=beside)
+        first = verdicts(runscope.run())
+        second = verdicts(runscope.run())
+    attempts = follow(db, suite)
+    assert [verdicts(one.steps) for one in attempts] == [first, second]
+    assert [one.attempt.reached_end for one in attempts] == [True, True]
+    with Reader.open(db) as reader:
+        stored = reader.suite(attempts[1].run_id or 0)
+        assert stored is not None
+        assert verdicts(list(stored.steps)) == second
+        exchanges = [step.exchange_id for step in stored.steps if step.exchange_id is not None]
+        assert len(exchanges) == sum(one[2] is not None for one in second)
+        assert auth.split()[1] not in repr(stored)
+    # Followed again, it finds its own runs.
+    assert [one.run_id for one in follow(db, suite)] == [one.run_id for one in attempts]
+
+
+@pytest.mark.parametrize(("left_out", "not_known"), [("8", []), ("23", ["24"])])
+def test_a_step_that_is_left_out_is_not_seen(
+    left_out: str, not_known: list[str], tmp_path: Path, server: Server
+) -> None:
+    suite, _ = named("scim2-spec")
+    db = tmp_path / "up.db"
+    with Up(server.demo.url, db) as up:
+        given = {"SCIMBaseURL": up.url, "auth": f"Bearer {server.demo.token}"}
+        theirs = verdicts(Runscope(suite, up.url, given, leaves_out={left_out}).run())
+    (attempt,) = follow(db, suite, keeps=False)
+    differing = [one for one in verdicts(attempt.steps) if one not in theirs and one[0] != left_out]
+    assert attempt.attempt.missed == [left_out]
+    assert [(one[0], one[1]) for one in differing] == [(number, "error") for number in not_known]
+    assert attempt.attempt.result().result in {"error", "fail"}
