@@ -71,6 +71,8 @@ class SuiteFollowing:
         self.looked_at = 0
         self.going: list[Followed] = []
         self.last: Followed | None = None
+        self.moved: Callable[[int], None] = lambda _: None
+        """Told how many exchanges were looked at."""
         self._scripts = scripts
         self._tell = tell
         self._seq = 0
@@ -99,6 +101,7 @@ class SuiteFollowing:
                     self._earlier = await asyncio.to_thread(self._found_before, reader)
                 self._began = True
             while exchanges := await asyncio.to_thread(self._next, reader):
+                self.moved(self.looked_at)
                 for exchange in exchanges:
                     self._current = exchange.id
                     await self._do(self.follower.take(exchange))

@@ -331,7 +331,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.suite.preflight": Row(ours=("suite",), pure=True),
     "scimproxy.suite.masking": Row(ours=("exchange", "suite.results"), pure=True),
     "scimproxy.suite.hints": Row(ours=("suite.results",), pure=True),
-    "scimproxy.suite.library": Row(ours=("errors",)),
+    "scimproxy.suite.library": Row(ours=("errors", "suite")),
     "scimproxy.report.figures": Row(ours=("detail", "exchange", "scim"), pure=True),
     "scimproxy.report.page": Row(
         ours=(
@@ -472,6 +472,7 @@ TABLE: dict[str, Row] = {
             "suite",
             "suite_run",
             "suite_beside",
+            "suite_follow",
             "drill_run",
             "report.suites",
             "report.suites_html",
