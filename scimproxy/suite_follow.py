@@ -208,7 +208,10 @@ class SuiteFollowing:
                 )
                 followed.run_id = run.id
                 assert run.id is not None
-                SuiteRows(store, run.id).save(followed.result(self.options, self._target))
+                begun = followed.result(self.options, self._target)
+                SuiteRows(store, run.id).save(
+                    replace(begun, result="canceled", canceled="following it was cut off; it can be begun again")
+                )
 
     def _note(self, followed: Followed, step: StepResult) -> StepResult:
         step = masked(step, secrets_of(followed.attempt.runner.scope.as_dict()))

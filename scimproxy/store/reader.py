@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -181,10 +181,26 @@ class Reader:
         with self._reading():
             return load_suite(self._cursor, run_id)
 
-    def marks(self, *, run_ids: Sequence[int] = (), after: int | None = None, limit: int = _PAGE) -> list[StepMark]:
-        """Return which steps made which exchanges: those of some runs, or those that ended after a step's number."""
+    def marks(
+        self,
+        *,
+        run_ids: Sequence[int] = (),
+        exchanges: Collection[int] | None = None,
+        after: int | None = None,
+        limit: int = _PAGE,
+    ) -> list[StepMark]:
+        """Return which steps made which exchanges: those of some runs, or those that ended after a step's number.
+
+        `exchanges`: of these alone.
+        """
         with self._reading():
-            return load_marks(self._cursor, run_ids=run_ids, after=after, limit=limit)
+            return load_marks(self._cursor, run_ids=run_ids, exchanges=exchanges, after=after, limit=limit)
+
+    def suite_results(self, run_ids: Sequence[int]) -> dict[int, str]:
+        """Return how suites' runs came out, by run, without their steps."""
+        wanted = ", ".join("?" * len(run_ids))
+        sql = f"SELECT run_id, result FROM suites WHERE run_id IN ({wanted})"  # noqa: S608 - ours
+        return {row["run_id"]: row["result"] for row in self._all(sql, tuple(run_ids))}
 
     def seen_in(self, run_ids: Sequence[int]) -> list[Run]:
         """Return the suites' runs of others that were recognised in recordings, oldest first."""
