@@ -84,21 +84,20 @@ def test_verdicts_are_those_of_a_run_of_ours(name: str, tmp_path: Path, server: 
         noise = iter(range(1_000))
 
         def beside(number: str) -> None:
-            if next(noise) % 4 == 0:
+            if next(noise) % 6 == 0:
                 up.ask("GET", "/Users?count=1&startIndex=1", Authorization=auth, User_Agent="Okta SCIM Client 1.0.0")
 
         runscope = Runscope(suite, up.url, given, scripts, before=beside)
-        first = verdicts(runscope.run())
-        second = verdicts(runscope.run())
+        theirs = [verdicts(runscope.run()) for _ in range(2 if name == "lifecycle" else 1)]
     attempts = follow(db, suite)
-    assert [verdicts(one.steps) for one in attempts] == [first, second]
-    assert [one.attempt.reached_end for one in attempts] == [True, True]
+    assert [verdicts(one.steps) for one in attempts] == theirs
+    assert all(one.attempt.reached_end for one in attempts)
     with Reader.open(db) as reader:
-        stored = reader.suite(attempts[1].run_id or 0)
+        stored = reader.suite(attempts[-1].run_id or 0)
         assert stored is not None
-        assert verdicts(list(stored.steps)) == second
+        assert verdicts(list(stored.steps)) == theirs[-1]
         exchanges = [step.exchange_id for step in stored.steps if step.exchange_id is not None]
-        assert len(exchanges) == sum(one[2] is not None for one in second)
+        assert len(exchanges) == sum(one[2] is not None for one in theirs[-1])
         assert auth.split()[1] not in repr(stored)
     # Followed again, it finds its own runs.
     assert [one.run_id for one in follow(db, suite)] == [one.run_id for one in attempts]
