@@ -47,10 +47,9 @@ class Server:
 
 @dataclass
 class Runscope:
-    """Runs of one suite through `url`. `before` is called before each request with its step's number."""
+    """Runs of one suite. `before` is called before each request with its step's number."""
 
     suite: Suite
-    url: str
     variables: Mapping[str, Any]
     initial_scripts: tuple[str, ...] = ()
     leaves_out: Collection[str] = ()
@@ -92,16 +91,16 @@ class Runscope:
                         answer = asyncio.run(sandbox.run(effect))
                     case Send() if number not in self.leaves_out:
                         self.before(number)
-                        answer = self.send(effect.request)
+                        answer = self.send(effect.request, effect.origin)
                     case Ended():
                         if effect.result.number in self.leaves_out:
                             answer = replace(effect.result, result="skipped")
         self.steps = [one for one in runner.results if one.step_type == "request"]
         return self.steps
 
-    def send(self, request: Request) -> Exchange:
+    def send(self, request: Request, origin: str) -> Exchange:
         """Send a request on a connection of its own."""
-        parts = urlsplit(self.url)
+        parts = urlsplit(origin)
         assert parts.hostname is not None
         connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
         began = time.time()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from factories import T0, exchange, request
 
 from scimproxy.exchange import Content, Exchange, Failure, Headers, fingerprint
@@ -237,6 +238,13 @@ def test_old_runs_and_too_many_are_closed() -> None:
     assert [one.number for one in it.closed] == [1]
     it.see(target="/Nothing", started_at=T0 + LONGEST_RUN_S + 1)
     assert it.follower.open == []
+
+
+def test_no_more_runs_are_begun_than_a_person_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scimproxy.suite.following.MOST_RUNS", 1)
+    it = Watcher()
+    assert it.see() is not None
+    assert it.see() is None
 
 
 def test_a_run_is_noticed_late_but_not_too_late() -> None:

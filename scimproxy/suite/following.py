@@ -37,7 +37,7 @@ from scimproxy.suite.templates import not_defined, request_error
 from scimproxy.suite.unify import MARK
 from scimproxy.suite.verdicts import outcome_of
 
-__all__ = ["RUNNERS", "Attempt", "Closed", "Follower", "Following", "Noted", "Opened", "Waiting"]
+__all__ = ["MOST_RUNS", "RUNNERS", "Attempt", "Closed", "Follower", "Following", "Noted", "Opened", "Waiting"]
 
 RUNNERS = frozenset({"runscope", "okta-runscope"})
 """The labels of clients that run suites (clients.py)."""
@@ -45,6 +45,8 @@ LONGEST_RUN_S = 660.0
 """Runscope ends a run after ten minutes (runscope.md 5); a minute for clocks and tunnels."""
 MOST_OPEN = 4
 """So many runs are followed side by side."""
+MOST_RUNS = 500
+"""More runs than this are not begun: whoever sends so many first steps runs no suite."""
 _LATE_STEPS = 2
 """A run is noticed though so many of its first requests were not seen."""
 _NOWHERE = "http://seen.invalid/"
@@ -261,6 +263,8 @@ class Follower:
         return self._look(self._index[id(attempt.begun.step)], seen, attempt.known, attempt.broken)
 
     def _first(self, seen: Seen) -> _Found | None:
+        if self.count >= MOST_RUNS:
+            return None
         found = self._look(0, seen, {}, set())
         return None if found is None or found.cost > _LATE_STEPS else found
 

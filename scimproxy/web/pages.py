@@ -21,6 +21,7 @@ from scimproxy.errors import ScimproxyError, UsageError
 from scimproxy.exchange import Run
 from scimproxy.outline import outline
 from scimproxy.overview import run_json
+from scimproxy.query import parse_query
 from scimproxy.redact import redact
 from scimproxy.report.suites import counts, problems
 from scimproxy.scim.message import operation_of
@@ -48,6 +49,9 @@ _COUNTED = 100_000
 """Of runs with more exchanges no outcomes are counted: it would read them all."""
 _HISTORY = 30
 _CHOICES = 200
+_MOST_BESIDE = 200
+_BEFORE = 50
+"""So many exchanges before its first step are looked at for what Okta sent for a run."""
 
 
 class Pages:
@@ -210,6 +214,7 @@ class Pages:
                 "suite": None if suite is None else _suite(suite),
                 "again": None if suite is None else _again(self._readers.path, run, suite),
                 "history": [] if suite is None else _history(reader, run),
+                "beside": {} if suite is None else _beside(reader, run, suite),
                 "seen_in": run.source_run_id if run.kind == "suite" else None,
                 "seen": _seen(reader, number_of) if run.kind in RECORDINGS else [],
                 "tunnel": reader.tunnel_events(number_of),
@@ -336,6 +341,25 @@ def _history(reader: Reader, run: Run) -> list[dict[str, Any]]:
         if before is None or (run.id or 0) - before > 2_000:
             break
     return found[::-1]
+
+
+def _beside(reader: Reader, run: Run, suite: SuiteResult) -> dict[int, list[dict[str, Any]]]:
+    """Return what Okta sent between the steps of a run that was seen, by the exchange of the step after it.
+
+    A step that went to an Okta org makes Okta provision; what came of it stands in the same recording.
+    """
+    if run.source_run_id is None or not suite.steps:
+        return {}
+    ids = sorted(step.exchange_id for step in suite.steps if step.exchange_id is not None)
+    elsewhere = any(step.step_type == "request" and step.exchange_id is None for step in suite.steps)
+    found: dict[int, list[dict[str, Any]]] = {}
+    if not ids or not elsewhere:
+        return found
+    query = parse_query("client:okta")
+    for row in reader.exchanges(run.source_run_id, query, after=ids[0] - _BEFORE, before=ids[-1], limit=_MOST_BESIDE):
+        after = next(number for number in ids if number > row.id)
+        found.setdefault(after, []).append({"id": row.id, "summary": row.summary, "status_code": row.status_code})
+    return found
 
 
 def _seen(reader: Reader, run_id: int) -> list[dict[str, Any]]:

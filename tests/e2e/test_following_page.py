@@ -50,7 +50,7 @@ def test_steps_are_followed_live(tmp_path: Path, server: Server) -> None:
     with Up(server.demo.url, db) as up, chromium() as browser:
         served = Served(db)
         given = {"SCIMBaseURL": up.url, "auth": f"Bearer {server.demo.token}"}
-        runscope = Runscope(suite, up.url, given, before=gates)
+        runscope = Runscope(suite, given, before=gates)
         playing = threading.Thread(target=runscope.run)
         try:
             with opened(browser, served, "/runs/1") as page:
