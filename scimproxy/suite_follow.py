@@ -23,7 +23,7 @@ from scimproxy.suite.effects import RunScript, ScriptDone
 from scimproxy.suite.following import RUNNERS, Attempt, Closed, Follower, Following, Noted, Opened
 from scimproxy.suite.masking import masked, secrets_of
 from scimproxy.suite.model import Suite
-from scimproxy.suite.results import StepResult, SuiteResult
+from scimproxy.suite.results import NOT_KNOWN, StepResult, SuiteResult
 from scimproxy.suite_run import Scripts
 
 __all__ = ["FollowOptions", "Followed", "SuiteFollowing"]
@@ -183,7 +183,7 @@ class SuiteFollowing:
         try:
             return await self._scripts.run(call)
         except ScimproxyError as exc:
-            return ScriptDone(error=f"not known: {exc.message}")
+            return ScriptDone(error=f"{NOT_KNOWN}{exc.message}")
 
     # --- keeping ---
 

@@ -11,6 +11,7 @@ from factories import T0, exchange, request
 from scimproxy.exchange import Content, Exchange, Failure, Headers, fingerprint
 from scimproxy.suite.effects import RunScript, ScriptDone
 from scimproxy.suite.following import LONGEST_RUN_S, MOST_OPEN, Attempt, Closed, Follower, Noted, Opened
+from scimproxy.suite.hints import why
 from scimproxy.suite.model import (
     Assertion,
     ConditionStep,
@@ -167,8 +168,13 @@ def test_a_step_that_was_not_seen_is_said_so_and_what_needs_it_is_not_known() ->
     attempt = it.read()
     assert attempt is not None
     assert it.told() == [("1", "pass"), ("3", "skipped"), ("6", "error")]
-    (error,) = [one.error for one in it.steps[1][-1].assertions if one.error]
-    assert error == "not known: nothing that was sent tells {{name}}"
+    (told,) = [one for one in it.steps[1][-1].assertions if one.error]
+    assert told.error == "not known: nothing that was sent tells {{name}}"
+    assert (told.actual_value, told.message) == ("ada", "ada could not be compared")
+    # No rule is told under it: nobody broke one.
+    reason = why(it.steps[1][-1], told)
+    assert reason is not None
+    assert (reason.came, reason.rule) == ('"ada"', None)
     assert attempt.result().result == "error"
     assert attempt.result().warnings[0] == "not seen: step 3"
     attempt.missed.append("9")

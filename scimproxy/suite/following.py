@@ -20,6 +20,7 @@ from scimproxy.exchange import Exchange
 from scimproxy.suite.builtins import Builtins
 from scimproxy.suite.casts import as_text
 from scimproxy.suite.effects import Began, Doing, Ended, Pause, Plan, RunScript, ScriptDone
+from scimproxy.suite.evaluate import evaluate
 from scimproxy.suite.model import (
     Assertion,
     ConditionStep,
@@ -31,11 +32,13 @@ from scimproxy.suite.model import (
     all_steps,
 )
 from scimproxy.suite.recognising import Seen, Sighting, goes_here, names_of, recognise, seen_of
-from scimproxy.suite.results import AssertionResult, StepResult, SuiteResult
+from scimproxy.suite.response import ResponseView
+from scimproxy.suite.results import NOT_KNOWN, AssertionResult, StepResult, SuiteResult
 from scimproxy.suite.runner import Runner, title
 from scimproxy.suite.templates import not_defined, request_error
 from scimproxy.suite.unify import MARK
 from scimproxy.suite.verdicts import outcome_of
+from scimproxy.suite.views import view_of
 
 __all__ = ["MOST_RUNS", "RUNNERS", "Attempt", "Closed", "Follower", "Following", "Noted", "Opened", "Waiting"]
 
@@ -51,6 +54,8 @@ _LATE_STEPS = 2
 """A run is noticed though so many of its first requests were not seen."""
 _NOWHERE = "http://seen.invalid/"
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{8}")
+_WHOLE = frozenset({"response_status", "response_time", "response_size"})
+"""Sources that a cut answer still tells."""
 _READS = re.compile(r"""variables\.get\(\s*(?:"([^"]+)"|'([^']+)'|`([^`]+)`)""")
 
 
@@ -341,7 +346,7 @@ class Follower:
         names = {next(filter(None, groups)) for groups in _READS.findall(call.source)}
         unknown = sorted(names - set(attempt.runner.scope) - attempt.broken)
         if unknown:
-            return ScriptDone(error=f"not known: the script reads {', '.join(unknown)}, which was never sent")
+            return ScriptDone(error=f"{NOT_KNOWN}the script reads {', '.join(unknown)}, which was never sent")
         assert attempt.exchange is not None, "there are no scripts without an answer"
         request = attempt.exchange.request
         seen = seen_of(attempt.exchange)
@@ -363,14 +368,14 @@ class Follower:
             return self._unseen(attempt, index, result)
         exchange = attempt.exchange
         response = exchange.response
-        cut = response is not None and response.content.truncated
+        view = view_of(exchange)
         errors = result.errors
         if response is None and not errors:
             errors = ("the recording holds no answer",)
-        assertions = tuple(
-            _known(one, told, attempt.runner, cut=cut)
-            for one, told in zip(step.assertions, result.assertions, strict=bool(result.assertions))
-        )
+        assertions: tuple[AssertionResult, ...] = ()
+        if view is not None:
+            pairs = zip(step.assertions, result.assertions, strict=True)
+            assertions = tuple(_known(one, told, attempt, view) for one, told in pairs)
         return replace(
             result,
             result=outcome_of(assertions, result.variables, result.scripts, errors),
@@ -406,19 +411,31 @@ class Follower:
         yield Closed(attempt)
 
 
-def _known(assertion: Assertion, told: AssertionResult, runner: Runner, *, cut: bool) -> AssertionResult:
+def _known(
+    assertion: Assertion, told: AssertionResult, attempt: Attempt, view: ResponseView | None
+) -> AssertionResult:
     """Return an assertion's result; errored where what it needs is not known."""
+    scope = attempt.runner.scope
     texts = [one for one in (assertion.property, assertion.value) if isinstance(one, str)]
-    wanted = [name.strip() for text in texts for name in MARK.findall(text)]
-    unknown = sorted({name for name in wanted if name not in runner.scope})
-    why = None
+    unknown = sorted({name.strip() for text in texts for name in MARK.findall(text) if name.strip() not in scope})
+    assert attempt.exchange is not None, "what is judged was seen"
+    response = attempt.exchange.response
     if unknown:
-        why = f"not known: nothing that was sent tells {', '.join('{{' + name + '}}' for name in unknown)}"
-    elif told.result == "fail" and _FINGERPRINT.search(as_text([told.actual_value, told.target_value])):
-        why = "not known: of a secret the recording holds a fingerprint only"
-    elif told.result == "fail" and cut and told.source not in {"response_status", "response_time", "response_size"}:
-        why = "not known: the recording holds only the beginning of this answer"
-    return told if why is None else replace(told, result="error", error=why)
+        names = ", ".join(f"{{{{{name}}}}}" for name in unknown)
+        actual = evaluate(assertion, view).actual
+        return replace(
+            told,
+            result="error",
+            actual_value=actual,
+            message=f"{as_text(actual)[:200]} could not be compared",
+            error=f"{NOT_KNOWN}nothing that was sent tells {names}",
+        )
+    why = None
+    if told.result == "fail" and _FINGERPRINT.search(as_text([told.actual_value, told.target_value])):
+        why = "of a secret the recording holds a fingerprint only"
+    elif told.result == "fail" and response is not None and response.content.truncated and told.source not in _WHOLE:
+        why = "the recording holds only the beginning of this answer"
+    return told if why is None else replace(told, result="error", error=f"{NOT_KNOWN}{why}")
 
 
 def _bare(step: Step) -> Step:
