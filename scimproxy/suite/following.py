@@ -411,9 +411,7 @@ class Follower:
         yield Closed(attempt)
 
 
-def _known(
-    assertion: Assertion, told: AssertionResult, attempt: Attempt, view: ResponseView | None
-) -> AssertionResult:
+def _known(assertion: Assertion, told: AssertionResult, attempt: Attempt, view: ResponseView) -> AssertionResult:
     """Return an assertion's result; errored where what it needs is not known."""
     scope = attempt.runner.scope
     texts = [one for one in (assertion.property, assertion.value) if isinstance(one, str)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import okta_double
 import pytest
-from recording import Up
+from recording import Up, run
 from runscope_like import Runscope, Server
 from suites import OKTA, okta
 
@@ -150,3 +150,34 @@ def test_okta_provisions_beside_and_its_org_is_elsewhere(tmp_path: Path, server:
                 assert (mine.result, mine.actual_value) == (other.result, other.actual_value)
     assert unknown == 3
     assert provisioned > len(here)
+
+
+def test_up_follows_the_suites_it_was_told_to_its_end(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, _ = named("lifecycle")
+    db = tmp_path / "up.db"
+    monkeypatch.setenv("SCIMPROXY_UI", "1")
+    with Up(server.demo.url, db, "--ui-port", "0", "--suite", "lifecycle", "--suite", "scim2-spec") as up:
+        given = {"SCIMBaseURL": up.url, "auth": f"Bearer {server.demo.token}"}
+        theirs = verdicts(Runscope(suite, given).run())
+        up.stop()
+    # The recording ended right after the last answer: what came last is judged all the same.
+    with Reader.open(db) as reader:
+        (seen,) = reader.seen_in([1])
+        stored = reader.suite(seen.id or 0)
+        assert stored is not None
+        assert (seen.name, stored.result, stored.canceled) == (suite.name, "pass", None)
+        assert verdicts(list(stored.steps)) == theirs
+
+
+def test_what_up_cannot_follow_is_refused_before_anything_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "no.json").write_text("{", encoding="utf-8")
+    for args, code, words in (
+        (("--suite", "lifecycle", "--no-ui"), 2, "--suite needs the inspector"),
+        (("--suite", "lifecicle", "--ui"), 2, "did you mean 'lifecycle'"),
+        (("--suite", str(tmp_path / "no.json"), "--ui"), 3, "no.json"),
+    ):
+        done = run("up", "http://127.0.0.1:9/scim/v2", "--port", "0", "--db", str(tmp_path / "a.db"), *args)
+        assert (done.returncode, words in done.stderr) == (code, True), done.stderr
+    assert not (tmp_path / "a.db").exists()
