@@ -171,6 +171,7 @@ def up_command(target: str | None, *, db: Path, as_json: bool, **given: Any) -> 
     )
     printer = Printer(options, as_json=as_json)
     suites = _suites(given["suites"], ui=given["ui"])
+    printer.follows = given["suites"]
     run_recording(options, printer, ui=given["ui"], ui_port=given["ui_port"], suites=suites)
 
 
