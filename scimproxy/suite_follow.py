@@ -105,6 +105,7 @@ class SuiteFollowing:
                 for exchange in exchanges:
                     self._current = exchange.id
                     await self._do(self.follower.take(exchange))
+                    await asyncio.sleep(0)  # whoever shares this loop has a turn
         if run[0].ended_at is not None:
             await self.finish()
 

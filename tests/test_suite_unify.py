@@ -59,6 +59,8 @@ def test_a_document_fits_by_its_json() -> None:
     assert unify_document(template, text.replace('"n":5', '"m":5'), {}) is None
     assert unify_document(template, text.replace(",null", ""), {}) is None
     assert unify_document('{"a": "{{x}}"', '{"a": "1"', {}) == {"x": "1"}
+    assert unify_document('{"a": "{{x}}"', '{"a": "' + "1" * 50_000 + '"', {}) is None
+    assert unify_document('{"a": "{{x}}"}', '{"a": "1"', {}) is None
 
 
 def test_fingerprints_in_json_fit_what_they_stand_for() -> None:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scimproxy.exchange import fingerprint
 from scimproxy.suite.builtins import Builtins
@@ -23,7 +24,9 @@ MARK = re.compile(r"\{\{([^{}]*)\}\}")
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{8}")
 _BARE = "\ue000"
 """Marks a variable that stood outside of quotes in a JSON template."""
-_TRIES = 2_000
+_TRIES = 500
+_LONGEST = 50_000
+"""A body that is no JSON and longer than this fits nothing."""
 _MOST_MARKS = 200
 
 
@@ -106,11 +109,27 @@ def _same(wanted: str, seen: str) -> bool:
 
 def unify_document(template: str, text: str, known: Mapping[str, str]) -> dict[str, str] | None:
     """Do the same for a body: by its JSON where both are JSON, whatever order and blanks it has, else by its text."""
+    wanted, seen = _template(template), _document(text)
+    if wanted is None or seen is None:
+        return unify(template, text, known) if len(text) <= _LONGEST else None
+    return unify_json(wanted[0], seen[0], known)
+
+
+@lru_cache(maxsize=512)
+def _template(template: str) -> tuple[Json] | None:
+    return _read(_quoted(template))
+
+
+@lru_cache(maxsize=2)  # one request is compared with many steps
+def _document(text: str) -> tuple[Json] | None:
+    return _read(text)
+
+
+def _read(text: str) -> tuple[Json] | None:
     try:
-        wanted, seen = read_json(_quoted(template)), read_json(text)
+        return (read_json(text),)
     except ValueError:
-        return unify(template, text, known)
-    return unify_json(wanted, seen, known)
+        return None
 
 
 def _quoted(template: str) -> str:
