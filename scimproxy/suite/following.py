@@ -168,6 +168,7 @@ class Follower:
         self._clients = clients
         self._steps = [step for step in all_steps(suite.steps) if isinstance(step, RequestStep)]
         self._here = goes_here(self._steps)
+        self._names = [names_of(step) for step in self._steps]
         bare = tuple(map(_bare, suite.steps))
         self._index = {id(step): at for at, step in enumerate(_requests(bare))}
         # What a template would make of an initial variable (`{{uuid}}`) only the other side knows.
@@ -270,10 +271,12 @@ class Follower:
     def _first(self, seen: Seen) -> _Found | None:
         if self.count >= MOST_RUNS:
             return None
-        found = self._look(0, seen, {}, set())
-        return None if found is None or found.cost > _LATE_STEPS else found
+        return self._look(0, seen, {}, set(), most=_LATE_STEPS)
 
-    def _look(self, start: int, seen: Seen, known: Mapping[str, str], broken: set[str]) -> _Found | None:
+    def _look(
+        self, start: int, seen: Seen, known: Mapping[str, str], broken: set[str], *, most: int | None = None
+    ) -> _Found | None:
+        """Return the first step that fits from a place on, passing over so many at `most`."""
         cost = 0
         for index in range(start, len(self._steps)):
             step = self._steps[index]
@@ -282,15 +285,17 @@ class Follower:
             sighting = recognise(step, self.environment.headers, self.environment.auth, seen, known)
             if sighting is not None:
                 return _Found(index, cost, sighting)
-            if broken.isdisjoint(names_of(step)):
+            if broken.isdisjoint(self._names[index]):
                 cost += 1  # one that a failed extraction keeps from being sent is not missed
+            if most is not None and cost > most:
+                return None
         return None
 
     def _more_can_come(self, attempt: Attempt) -> bool:
         """Whether a step is left that goes through here, and that no failed extraction keeps from being sent."""
         at = len(self._steps) if attempt.begun is None else self._index[id(attempt.begun.step)]
-        rest = zip(self._steps[at:], self._here[at:], strict=True)
-        return any(here and not step.skipped and attempt.broken.isdisjoint(names_of(step)) for step, here in rest)
+        rest = zip(self._steps[at:], self._here[at:], self._names[at:], strict=True)
+        return any(here and not step.skipped and attempt.broken.isdisjoint(names) for step, here, names in rest)
 
     # --- going on ---
 
@@ -389,7 +394,7 @@ class Follower:
     def _unseen(self, attempt: Attempt, index: int, result: StepResult) -> StepResult:
         step = self._steps[index]
         plain = replace(result, method=step.method, url=step.url, assertions=(), variables=(), scripts=(), errors=())
-        missing = {name: part for name, part in names_of(step).items() if name in attempt.broken}
+        missing = {name: part for name, part in self._names[index].items() if name in attempt.broken}
         if missing:
             errors = tuple(request_error(part, not_defined(name)) for name, part in missing.items())
             return replace(plain, result="error", errors=errors)

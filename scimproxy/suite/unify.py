@@ -30,6 +30,7 @@ _LONGEST = 50_000
 _MOST_MARKS = 200
 
 
+@lru_cache(maxsize=4096)
 def names_in(text: str) -> tuple[str, ...]:
     """Return the names of variables in a template, each once, in order; functions (`{{uuid}}`) are none."""
     found = (name.strip() for name in MARK.findall(text))
@@ -74,12 +75,17 @@ class _Search:
         return None
 
 
+@lru_cache(maxsize=4096)
+def _parts(template: str) -> list[str]:
+    return MARK.split(template)
+
+
 def unify(template: str, text: str, known: Mapping[str, str], *, barred: str = "") -> dict[str, str] | None:
     """Return the values that the unknown variables of a template had, for it to have become this text.
 
     `barred` are characters that no value holds, but for one at the very beginning (a base URL).
     """
-    parts = MARK.split(template)
+    parts = _parts(template)
     if len(parts) > 2 * _MOST_MARKS:
         return None
     literals, names = [parts[0]], []
