@@ -18,7 +18,7 @@ AUTH = (("Authorization", ("{{auth}}",)),)
 
 def sent(method: str = "GET", target: str = "/scim/v2/Users", body: object = b"", **headers: str) -> Any:
     made = request(method, target, body=body)
-    kept = made.headers.without("Authorization", "Content-Type")
+    kept = made.headers.without("Authorization", "Content-Type", "User-Agent")
     return seen_of(exchange(request=replace(made, headers=Headers([*kept, *headers.items()]))))
 
 
@@ -70,6 +70,15 @@ def test_the_login_decides() -> None:
     assert values(step(auth=Auth("basic"), headers=(("Accept", ("x",)),)), sent(Authorization=token)) == {
         "base": BASE
     }
+
+
+def test_the_user_agent_decides_where_a_step_or_only_a_suite_sets_it() -> None:
+    okta, radar = sent(**{"User-Agent": "OKTA SCIM Integration"}), sent(**{"User-Agent": "runscope-radar/2.0"})
+    told = step(headers=(("Accept", ("x",)), ("User-Agent", ("OKTA SCIM Integration",))))
+    assert values(told, okta) == {"base": BASE}
+    assert values(told, radar) is None
+    assert values(step(), okta) is None
+    assert values(step(), okta, headers=(("user-agent", ("{{agent}}",)),)) == {"base": BASE}
 
 
 def test_the_body_decides() -> None:

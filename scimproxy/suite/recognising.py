@@ -1,7 +1,7 @@
-"""Whether a recorded request is that of a suite's step, and what its variables were: by method, URL, login and body.
+"""Whether a recorded request is that of a suite's step, and what its variables were.
 
-One rule: what the step says literally must have been sent; what it leaves to variables is learned from what was sent.
-Other header fields do not decide: gateways and tunnels change them. Pure.
+One rule: what the step says literally (method, URL, login, User-Agent, body) must have been sent; what it leaves to
+variables is learned from what was sent. Other header fields do not decide: gateways and tunnels change them. Pure.
 Place in the flow: recorded exchange -> `seen_of` -> `recognise` -> following.py.
 """
 
@@ -21,6 +21,8 @@ __all__ = ["Seen", "Sighting", "goes_here", "names_of", "recognise", "seen_of"]
 
 _MOST_BODY = 1_000_000
 """A request with more than this is told by its head alone."""
+_SUITES_AGENT = "okta scim integration"
+"""What Okta's suites call themselves, on most of their GET steps (runscope.md 5)."""
 _ORIGIN = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _SCIM = re.compile(
     r"(?:/[^/?]*)*?/(?:Users|Groups|ServiceProviderConfigs?|ResourceTypes|Schemas|Bulk|Me|Entitlements|Roles"
@@ -36,6 +38,7 @@ class Seen:
     origin: str
     path: str
     query: str
+    agent: str | None
     credentials: str | None = field(repr=False)
     body: str | None = field(repr=False)
 
@@ -66,6 +69,7 @@ def seen_of(exchange: Exchange) -> Seen:
         origin=f"{exchange.scheme or 'http'}://{exchange.host or request.headers.get('Host') or ''}",
         path=path,
         query=query,
+        agent=request.headers.get("User-Agent"),
         credentials=request.headers.get("Authorization"),
         body=body,
     )
@@ -109,7 +113,7 @@ def recognise(
     `headers` and `auth` are the environment's. `known` are the variables that this run is known to have.
     """
     found = unify(step.method.strip(), seen.method, known)
-    if found is None:
+    if found is None or not _agent_fits(step, headers, seen):
         return None
     for part in (_url(step, seen, known), _login(step, headers, auth, seen, known), _body(step, seen, known)):
         if part is None:
@@ -120,6 +124,18 @@ def recognise(
     base = set(names_in(_base(step.url)[0]))
     used = set(names_in(step.url)) | set(names_in(step.body or ""))
     return Sighting(found, not used.isdisjoint(known.keys() - base))
+
+
+def _agent_fits(step: RequestStep, headers: HeaderValues, seen: Seen) -> bool:
+    """Whether the User-Agent is the step's; one that only suites set is not of a step that sets none."""
+    if seen.agent is None:
+        return True
+    agent = seen.agent.strip().lower()
+    for fields in (step.headers, headers):
+        for name, values in fields:
+            if name.strip().lower() == "user-agent":
+                return any(MARK.search(value) or value.strip().lower() == agent for value in values)
+    return agent != _SUITES_AGENT
 
 
 def _url(step: RequestStep, seen: Seen, known: Mapping[str, str]) -> dict[str, str] | None:

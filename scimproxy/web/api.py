@@ -46,7 +46,7 @@ _PAGE = 100
 _RUNS = 50
 _MARKS = 5_000
 _CODE = ("curl", "hurl", "pytest")
-RECORDINGS = ("record", "demo", "import")
+RECORDINGS = ("record", "demo", "import", "mock")
 """Kinds of runs in which others' runs of a suite are looked for."""
 
 

@@ -104,10 +104,8 @@ def test_verdicts_are_those_of_a_run_of_ours(name: str, tmp_path: Path, server: 
     assert [one.run_id for one in follow(db, suite)] == [one.run_id for one in attempts]
 
 
-@pytest.mark.parametrize(("left_out", "not_known"), [("8", []), ("23", ["24"])])
-def test_a_step_that_is_left_out_is_not_seen(
-    left_out: str, not_known: list[str], tmp_path: Path, server: Server
-) -> None:
+def test_a_step_that_is_left_out_is_not_seen(tmp_path: Path, server: Server) -> None:
+    left_out = "23"
     suite, _ = named("scim2-spec")
     db = tmp_path / "up.db"
     with Up(server.demo.url, db) as up:
@@ -116,7 +114,7 @@ def test_a_step_that_is_left_out_is_not_seen(
     (attempt,) = follow(db, suite, keeps=False)
     differing = [one for one in verdicts(attempt.steps) if one not in theirs and one[0] != left_out]
     assert attempt.attempt.missed == [left_out]
-    assert [(one[0], one[1]) for one in differing] == [(number, "error") for number in not_known]
+    assert [(one[0], one[1]) for one in differing] == [("24", "error")]
     assert attempt.attempt.result().result in {"error", "fail"}
 
 
