@@ -100,6 +100,8 @@ def test_verdicts_are_those_of_a_run_of_ours(name: str, tmp_path: Path, server: 
         exchanges = [step.exchange_id for step in stored.steps if step.exchange_id is not None]
         assert len(exchanges) == sum(one[2] is not None for one in theirs[-1])
         assert auth.split()[1] not in repr(stored)
+    if name == "Okta-SCIM-20-SPEC-Test.json":  # its requests are none of the other suite's
+        assert follow(db, parse(okta("Okta-SCIM-20-CRUD-Test.json"))[0], keeps=False) == []
     # Followed again, it finds its own runs.
     assert [one.run_id for one in follow(db, suite)] == [one.run_id for one in attempts]
 
@@ -147,6 +149,7 @@ def test_okta_provisions_beside_and_its_org_is_elsewhere(tmp_path: Path, server:
             else:
                 assert (mine.result, mine.actual_value) == (other.result, other.actual_value)
     assert unknown == 3
+    assert follow(db, parse(okta("Okta-SCIM-20-SPEC-Test.json"))[0], keeps=False) == []
     assert provisioned > len(here)
 
 
