@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from factories import T0
 from inspectors import Client, inspecting
 from seen_suites import TEXT, play, recorded
 
+from scimproxy.errors import StoreError
 from scimproxy.store import Reader, Store, prune
+from scimproxy.suite.results import StepResult
+from scimproxy.suite_follow import Followed, SuiteFollowing
 
 MATCH = "/api/v1/runs/1/match"
 
@@ -147,3 +151,28 @@ async def test_a_recording_that_goes_under_it_is_told(tmp_path: Path) -> None:
                 await changed.wait()
                 changed.clear()
         assert told["problem"] == "there is no run 1"
+
+
+async def test_a_busy_database_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = tmp_path / "a.db"
+    recorded(db, "ada", "bea")
+    monkeypatch.setattr("scimproxy.web.following._AGAIN_S", 0.01)
+    notes = SuiteFollowing._note
+    calls: list[int] = []
+
+    def busy(self: SuiteFollowing, followed: Followed, step: StepResult) -> StepResult:
+        calls.append(1)
+        if len(calls) in {2, 5}:
+            raise StoreError("the database is busy")
+        return notes(self, followed, step)
+
+    monkeypatch.setattr(SuiteFollowing, "_note", busy)
+    async with inspecting(db) as client:
+        await client.ask("POST", MATCH, json={"text": TEXT})
+        (one,) = (await until(client, MATCH, ended))["suites"]
+        assert (one["problem"], one["last"]["result"]) == (None, "pass")
+    with Reader.open(db) as reader:
+        for run in reader.seen_in([1]):
+            found = reader.suite(run.id or 0)
+            assert found is not None
+            assert [step.number for step in found.steps] == ["1", "2", "3"]

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from scimproxy.errors import FormatError, ScimproxyError, UsageError
+from scimproxy.errors import FormatError, ScimproxyError, StoreError, UsageError
 from scimproxy.overview import iso
 from scimproxy.store import Reader
 from scimproxy.suite.library import bundled, find_suite, read_bounded, tests_of
@@ -36,6 +36,8 @@ _LARGEST = 200_000
 """Characters of a suite that a page sends."""
 _REST_S = 0.2
 _SOON_S = 10.0
+_TRIES = 5
+_AGAIN_S = 1.0
 SLACK_S = 20.0
 """So much longer than the suite's pause may nothing come before a run seems to have stopped."""
 _RECORDINGS = frozenset({"record", "demo"})
@@ -174,33 +176,46 @@ class _Going:
         self.task.add_done_callback(lambda it: it.cancelled() or it.exception())  # told by `problem`
 
     async def _go(self) -> None:
+        options = FollowOptions(db=self._db, run_id=self.run_id, suite=self._suite, source=self._source)
         try:
             with ScriptEngine() as engine:
-                options = FollowOptions(db=self._db, run_id=self.run_id, suite=self._suite, source=self._source)
-                self._following = SuiteFollowing(options, Sandbox(engine), lambda _: None)
-                async with self._feed.watching() as changed:
-                    wished = asyncio.create_task(self.wish.wait())
+                for tries_left in reversed(range(_TRIES)):
+                    self._following = SuiteFollowing(options, Sandbox(engine), lambda _: None)
                     try:
-                        while not wished.done():
-                            changed.clear()
-                            await self._following.catch_up()
-                            self.caught_up.set()
-                            if self._following.ended:
-                                break
-                            woken = asyncio.create_task(changed.wait())
-                            await asyncio.wait({woken, wished}, return_when=asyncio.FIRST_COMPLETED)
-                            woken.cancel()
-                            await asyncio.wait({wished}, timeout=_REST_S)
-                    finally:
-                        wished.cancel()
-                await self._following.catch_up()  # what came while the recording ended
-                await self._following.finish()
+                        await self._follow(self._following)
+                        break
+                    except StoreError:  # the database is busy, say: begun again, it finds what it had stored
+                        if not tries_left or self.wish.is_set():
+                            raise
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_AGAIN_S):
+                            await self.wish.wait()
         except ScimproxyError as exc:
             self.problem = exc.message
             _log.warning("the suite %s is not followed any more: %s", self.name, exc)
         finally:
             self.caught_up.set()
             self._feed.wake()  # a page that shows it learns its end
+
+    async def _follow(self, following: SuiteFollowing) -> None:
+        """Follow until the recording ends or somebody asks to stop."""
+        async with self._feed.watching() as changed:
+            wished = asyncio.create_task(self.wish.wait())
+            try:
+                while not wished.done():
+                    changed.clear()
+                    await following.catch_up()
+                    self.caught_up.set()
+                    if following.ended:
+                        return
+                    woken = asyncio.create_task(changed.wait())
+                    await asyncio.wait({woken, wished}, return_when=asyncio.FIRST_COMPLETED)
+                    woken.cancel()
+                    await asyncio.wait({wished}, timeout=_REST_S)
+            finally:
+                wished.cancel()
+        await following.catch_up()  # what came while the recording ended
+        await following.finish()
 
     def going(self) -> list[Followed]:
         """Return the runs that are not over."""
