@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from scimproxy import __version__
 from scimproxy.errors import ScimproxyError, UsageError
-from scimproxy.exchange import Exchange, Run
+from scimproxy.exchange import Run
 from scimproxy.store import Reader, Store
 from scimproxy.store.suites import SuiteRows
 from scimproxy.suite.effects import RunScript, ScriptDone
@@ -28,7 +29,9 @@ from scimproxy.suite_run import Scripts
 
 __all__ = ["FollowOptions", "Followed", "SuiteFollowing"]
 
-_PAGE = 100
+_PAGE = 500
+_AT_A_TIME = 10
+"""So many exchanges are in memory at a time, with their bodies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +103,12 @@ class SuiteFollowing:
                 if self.options.keeps:
                     self._earlier = await asyncio.to_thread(self._found_before, reader)
                 self._began = True
-            while exchanges := await asyncio.to_thread(self._next, reader):
-                self.moved(self.looked_at)
-                for exchange in exchanges:
-                    self._current = exchange.id
-                    await self._do(self.follower.take(exchange))
-                    await asyncio.sleep(0)  # whoever shares this loop has a turn
+            while wanted := await asyncio.to_thread(self._next, reader):
+                for page in itertools.batched(wanted, _AT_A_TIME):
+                    for exchange in await asyncio.to_thread(reader.whole, page, with_connections=False):
+                        self._current = exchange.id
+                        await self._do(self.follower.take(exchange))
+                        await asyncio.sleep(0)  # whoever shares this loop has a turn
         if run[0].ended_at is not None:
             await self.finish()
 
@@ -129,8 +132,8 @@ class SuiteFollowing:
     def _name(self) -> str:
         return self.options.suite.name or self.options.source
 
-    def _next(self, reader: Reader) -> list[Exchange]:
-        """Return the next exchanges that may be steps; an empty list at the end of what there is."""
+    def _next(self, reader: Reader) -> list[int]:
+        """Return the next exchanges that may be steps, in order; an empty list at the end of what there is."""
         while rows := reader.changes(after=self._seq, limit=_PAGE, run_id=self.options.run_id):
             self._seq = rows[-1].seq
             self.looked_at += len(rows)
@@ -139,10 +142,10 @@ class SuiteFollowing:
                 for row in rows
                 if row.state != "pending" and row.id not in self._fed and self.follower.minds(row.client)
             ]
+            self.moved(self.looked_at)
             if wanted:
                 self._fed.update(wanted)
-                whole = {one.id: one for one in reader.whole(wanted, with_connections=False)}
-                return [whole[number] for number in wanted if number in whole]
+                return wanted
         return []
 
     async def _do(self, following: Following[Any]) -> None:

@@ -15,9 +15,10 @@ from suites import OKTA, okta
 from scimproxy.store import Reader
 from scimproxy.suite.library import bundled
 from scimproxy.suite.model import Suite
-from scimproxy.suite.results import StepResult
+from scimproxy.suite.results import AssertionResult, StepResult
 from scimproxy.suite.runscope import parse
 from scimproxy.suite.script import ScriptEngine
+from scimproxy.suite.verdicts import outcome_of
 from scimproxy.suite_follow import Followed, FollowOptions, SuiteFollowing
 from scimproxy.suite_run import Sandbox
 
@@ -56,14 +57,21 @@ def follow(db: Path, suite: Suite, run_id: int = 1, *, keeps: bool = True) -> li
     return [found[number] for number in sorted(found)]
 
 
+def untimed(step: StepResult) -> list[AssertionResult]:
+    return [it for it in step.assertions if it.source != "response_time"]
+
+
 def verdicts(steps: list[StepResult]) -> list[tuple[object, ...]]:
-    """What a person compares: the result of each step, assertion, variable and script."""
+    """What a person compares: the result of each step, assertion, variable and script; but no times.
+
+    Response times are taken at two places here, by a client and by the recorder, on a machine with other work.
+    """
     return [
         (
             step.number,
-            step.result,
+            outcome_of(untimed(step), step.variables, step.scripts, step.errors) if untimed(step) else step.result,
             step.status_code,
-            [(it.result, it.source, it.property, it.comparison) for it in step.assertions],
+            [(it.result, it.source, it.property, it.comparison) for it in untimed(step)],
             [(it.result, it.name) for it in step.variables],
             [(it.result, it.kind) for it in step.scripts if it.kind == "after"],
         )
