@@ -31,6 +31,7 @@ COMMANDS = (
     Entry("run", "run", "Run a Runscope suite against a SCIM server.", "Test"),
     Entry("suites", "results", "List the bundled suites.", "Test"),
     Entry("results", "results", "Show how a suite's run came out.", "Test"),
+    Entry("match", "match", "Judge a run of Runscope that was recorded.", "Test"),
     Entry("drill", "drill", "Let named things go wrong, and see who comes through.", "Test"),
     Entry("replay", "replay", "Send a run, or one exchange, again and compare.", "Put to work"),
     Entry("mock", "mock", "Answer from a recording, as the recorded server did.", "Put to work"),

@@ -35,6 +35,8 @@ class Printer:
         self._public: str | None = None
         self.inspector: str | None = None
         """Where the recording can be looked at, with the token: said once, on stderr, and never in the JSON."""
+        self.follows: tuple[str, ...] = ()
+        """The suites whose runs are followed there."""
 
     def __call__(self, event: Event) -> None:
         """Print an event."""
@@ -86,6 +88,8 @@ class Printer:
             click.echo(f"  {name:<10}{value}", err=True)
         if self.inspector is not None:
             click.echo(f"  {'Inspector':<10}{self.inspector}", err=True)
+        if self.follows:
+            click.echo(click.wrap_text(safe(", ".join(self.follows)), 80, f"  {'Follows':<10}", " " * 12), err=True)
         if options.engine.guard is not None:
             words = guard_words(options.engine.guard)
             click.echo(click.wrap_text(words, 80, f"  {'Guard':<10}", " " * 12), err=True)

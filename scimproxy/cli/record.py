@@ -41,7 +41,7 @@ _SECTIONS = {
     ),
     "Make it reachable (`scimproxy tunnel list`)": ("public_url", *TUNNEL_NAMES),
     "Keep strangers out (`scimproxy help guard`)": GUARD_NAMES,
-    "Look at it in a browser": UI_NAMES,
+    "Look at it in a browser": (*UI_NAMES, "suites"),
     "Record a client": ("mode", "only_host"),
     "Let things go wrong (`scimproxy help faults`)": ("faults",),
 }  # fmt: skip
@@ -96,6 +96,13 @@ _SECTIONS = {
 @tunnel_options
 @fault_option
 @ui_options
+@click.option(
+    "--suite",
+    "suites",
+    multiple=True,
+    metavar="SUITE",
+    help="Follow runs of this suite (a file, or a bundled one) that Runscope makes, step by step. Repeatable.",
+)
 @json_option("events")
 def up_command(target: str | None, *, db: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Record what reaches the SCIM server at TARGET.
@@ -162,7 +169,33 @@ def up_command(target: str | None, *, db: Path, as_json: bool, **given: Any) -> 
         durable=given["durable"],
         tell_all=as_json,
     )
-    run_recording(options, Printer(options, as_json=as_json), ui=given["ui"], ui_port=given["ui_port"])
+    printer = Printer(options, as_json=as_json)
+    suites = _suites(given["suites"], ui=given["ui"])
+    printer.follows = given["suites"]
+    run_recording(options, printer, ui=given["ui"], ui_port=given["ui_port"], suites=suites)
+
+
+def _suites(names: tuple[str, ...], *, ui: bool) -> tuple[str, ...]:
+    """Return the suites to follow, as the inspector finds them.
+
+    Raises:
+        UsageError: or FormatError: one is none, or nothing would show it.
+    """
+    if not names:
+        return ()
+    from scimproxy.suite.library import bundled, find_suite, read_bounded, tests_of
+
+    if not ui:
+        raise UsageError(
+            "--suite needs the inspector, which follows it",
+            hint="leave --no-ui out; `scimproxy match RUN --suite FILE` judges the recording afterwards",
+        )
+    found = []
+    for name in names:
+        path = find_suite(name)
+        tests_of(read_bounded(path), str(path))
+        found.append(name if name in bundled() and path == bundled()[name] else str(path.absolute()))
+    return tuple(found)
 
 
 def _forward(target: str | None, given: dict[str, Any]) -> Forward:
@@ -221,12 +254,19 @@ def _check_http2(target: Target, engine: str) -> None:
         )
 
 
-def run_recording(options: RecordOptions, printer: Printer, *, ui: bool = False, ui_port: int | None = None) -> None:
+def run_recording(
+    options: RecordOptions,
+    printer: Printer,
+    *,
+    ui: bool = False,
+    ui_port: int | None = None,
+    suites: tuple[str, ...] = (),
+) -> None:
     """Record until a signal comes, with an inspector beside it; exits with 130 where it was asked to end at once."""
     from scimproxy.app import Stop, record, run_in_loop
 
     async def until_stopped() -> Stopped:
-        async with inspecting(options.db, ui=ui, ui_port=ui_port) as url:
+        async with inspecting(options.db, ui=ui, ui_port=ui_port, suites=suites) as url:
             printer.inspector = url
             return await record(options, printer, Stop())
 

@@ -17,7 +17,7 @@ import click
 
 from scimproxy.cli.group import INTERRUPTED
 from scimproxy.cli.options import Number, auth_option, db_option, json_option
-from scimproxy.errors import FormatError, ScimproxyError, UsageError
+from scimproxy.errors import ScimproxyError, UsageError
 
 if TYPE_CHECKING:
     from scimproxy.suite.model import Environment, Suite
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect", "look_ahead", "run_command"]
 
-_LARGEST = 20_000_000
 _REMARKS = 5
 """So many remarks about a suite's file are told one by one."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -129,17 +128,16 @@ def _named_secrets(names: Iterable[str]) -> dict[str, str]:
 
 def _options(name: str, db: Path, given: Mapping[str, Any]) -> SuiteOptions:
     from scimproxy.proxy.engine import Target
-    from scimproxy.suite.library import find_suite
+    from scimproxy.suite.library import choose_test, find_suite, read_bounded, tests_of
     from scimproxy.suite.masking import secrets_of
     from scimproxy.suite.preflight import AUTH_NAMES, TARGET_NAMES, names_used
-    from scimproxy.suite.runscope import parse
     from scimproxy.suite_run import SuiteOptions
 
     path = find_suite(name)
-    tests = _told(path, parse, _read(path))
-    suite = _choose(tests, given["test_name"], path)
+    tests = tests_of(read_bounded(path), str(path))
+    suite = choose_test(tests, given["test_name"], str(path))
     environment = _environment(suite, given)
-    scripts = tuple(_read(one).decode("utf-8-sig", "replace") for one in given["scripts"])
+    scripts = tuple(read_bounded(one).decode("utf-8-sig", "replace") for one in given["scripts"])
     used = names_used(suite)
     pinned: dict[str, Any] = {}
     target = None if given["target"] is None else str(Target.parse(given["target"]))
@@ -174,41 +172,10 @@ def _options(name: str, db: Path, given: Mapping[str, Any]) -> SuiteOptions:
     )
 
 
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
-    except OSError as exc:
-        raise UsageError(f"{path} cannot be read: {exc.strerror or exc}") from exc
-    if len(data) > _LARGEST:
-        raise FormatError(f"{path} is larger than {_LARGEST // 1_000_000} MB")
-    return data
-
-
-def _told[T](path: Path, read: Callable[[bytes], T], data: bytes) -> T:
-    try:
-        return read(data)
-    except FormatError as exc:
-        raise FormatError(f"{path}: {exc.message}", hint=exc.hint) from exc
-
-
-def _choose(tests: tuple[Suite, ...], name: str | None, path: Path) -> Suite:
-    if name is None:
-        if len(tests) == 1:
-            return tests[0]
-        raise UsageError(
-            f"{path} holds {len(tests)} tests",
-            hint="choose with --test: " + ", ".join(repr(one.name) for one in tests),
-        )
-    for test in tests:
-        if name in {test.name, test.id}:
-            return test
-    raise UsageError(f"{path} holds no test {name!r}", hint=f"it holds {', '.join(repr(one.name) for one in tests)}")
-
-
 def _environment(suite: Suite, given: Mapping[str, Any]) -> Environment:
     from dataclasses import replace
 
+    from scimproxy.suite.library import read_as, read_bounded
     from scimproxy.suite.model import inherit
     from scimproxy.suite.runscope import parse_environments
 
@@ -221,7 +188,7 @@ def _environment(suite: Suite, given: Mapping[str, Any]) -> Environment:
         environment = found
     if given["env_file"] is not None:
         path = given["env_file"]
-        found_ones: tuple[Environment, ...] = _told(path, parse_environments, _read(path))
+        found_ones = read_as(str(path), parse_environments, read_bounded(path))
         if not found_ones:
             raise UsageError(f"{path} holds no environment")
         # Several: the first, with what it inherits from the others.

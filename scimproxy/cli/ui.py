@@ -44,8 +44,12 @@ def ui_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @asynccontextmanager
-async def inspecting(db: Path, *, ui: bool, ui_port: int | None) -> AsyncIterator[str | None]:
+async def inspecting(
+    db: Path, *, ui: bool, ui_port: int | None, suites: tuple[str, ...] = ()
+) -> AsyncIterator[str | None]:
     """Run an inspector beside a recording, during the block; gives its URL with the token.
+
+    `suites` are looked for in the recording that begins next.
 
     Raises:
         EngineError: it cannot listen there.
@@ -57,7 +61,7 @@ async def inspecting(db: Path, *, ui: bool, ui_port: int | None) -> AsyncIterato
 
     from scimproxy.web.child import ChildOptions, beside
 
-    async with beside(ChildOptions(db=db, token=secrets.token_urlsafe(32), port=ui_port)) as url:
+    async with beside(ChildOptions(db=db, token=secrets.token_urlsafe(32), port=ui_port, suites=suites)) as url:
         yield url
 
 

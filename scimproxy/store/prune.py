@@ -90,6 +90,14 @@ def prune(
         weighed = _weigh(conn)
         chosen = _choose(weighed, now=now, keep_days=keep_days, keep_runs=keep_runs, max_size=max_size)
         chosen += [run for run in weighed if run.id in only and not run.live and run not in chosen]
+        # What was seen of a suite in a recording holds values of its answers: it goes with it.
+        gone = {run.id for run in chosen}
+        seen = {
+            number
+            for number, source in conn.execute("SELECT id, source_run_id FROM runs WHERE kind = 'suite'")
+            if source in gone
+        }
+        chosen += [run for run in weighed if run.id in seen - gone and not run.live]
         # Pages that are free already go with the first prune that removes something.
         after = before - (_free(conn) + sum(run.bytes for run in chosen) if chosen else 0)
         if not dry_run and chosen:

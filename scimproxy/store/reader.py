@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -36,6 +36,7 @@ __all__ = ["Reader", "Row"]
 _PAGE = 500
 _SHOWN = 100
 _LOOKED_AT = 20
+_MOST_STEPS = 20_000
 
 ROW_SQL = """
 SELECT e.id, e.seq, e.run_id, e.state, e.origin, e.method, e.target, e.scheme, e.host, e.status_code, e.reason,
@@ -189,10 +190,34 @@ class Reader:
         with self._reading():
             return load_suite(self._cursor, run_id)
 
-    def marks(self, *, run_ids: Sequence[int] = (), after: int | None = None, limit: int = _PAGE) -> list[StepMark]:
-        """Return which steps made which exchanges: those of some runs, or those that ended after a step's number."""
+    def marks(
+        self,
+        *,
+        run_ids: Sequence[int] = (),
+        exchanges: Collection[int] | None = None,
+        after: int | None = None,
+        limit: int = _PAGE,
+    ) -> list[StepMark]:
+        """Return which steps made which exchanges: those of some runs, or those that ended after a step's number.
+
+        `exchanges`: of these alone.
+        """
         with self._reading():
-            return load_marks(self._cursor, run_ids=run_ids, after=after, limit=limit)
+            return load_marks(self._cursor, run_ids=run_ids, exchanges=exchanges, after=after, limit=limit)
+
+    def suite_results(self, run_ids: Sequence[int]) -> dict[int, str]:
+        """Return how suites' runs came out, by run, without their steps."""
+        if not run_ids:  # older files have no such table
+            return {}
+        wanted = ", ".join("?" * len(run_ids))
+        sql = f"SELECT run_id, result FROM suites WHERE run_id IN ({wanted})"  # noqa: S608 - ours
+        return {row["run_id"]: row["result"] for row in self._all(sql, tuple(run_ids))}
+
+    def seen_in(self, run_ids: Sequence[int]) -> list[Run]:
+        """Return the suites' runs of others that were recognised in recordings, oldest first."""
+        wanted = ", ".join("?" * len(run_ids))
+        sql = f"SELECT * FROM runs WHERE kind = 'suite' AND source_run_id IN ({wanted}) ORDER BY id"  # noqa: S608 - ours
+        return [run_from_row(row) for row in self._all(sql, tuple(run_ids))]
 
     def newest_mark(self) -> int:
         """Return the number of the step that ended last; 0 where there is none."""
@@ -222,7 +247,10 @@ class Reader:
             return self._loader.exchanges(ids, with_connections=with_connections)
 
     def all_whole(self, run_id: int, *, with_connections: bool = True) -> Iterator[Exchange]:
-        """Give all exchanges of a run, whole, in order; a few are in memory at a time."""
+        """Give all exchanges of a run, whole, in order; a few are in memory at a time.
+
+        Of a suite's run that was seen in a recording: those that its steps name.
+        """
         after = 0
         while ids := [
             row["id"]
@@ -232,6 +260,10 @@ class Reader:
         ]:
             yield from self.whole(ids, with_connections=with_connections)
             after = ids[-1]
+        if not after and self._all("SELECT 1 FROM runs WHERE id = ? AND source_run_id IS NOT NULL", (run_id,)):
+            named = {mark.exchange_id for mark in self.marks(run_ids=[run_id], limit=_MOST_STEPS)} - {None}
+            for page in itertools.batched(sorted(one for one in named if one is not None), 50):
+                yield from self.whole(page, with_connections=with_connections)
 
     def exchanges(
         self,

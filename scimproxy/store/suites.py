@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -151,8 +151,15 @@ class StepMark:
     result: str
 
 
-def load_marks(cursor: sqlite3.Cursor, *, run_ids: Sequence[int], after: int | None, limit: int) -> list[StepMark]:
-    """Read steps in short: those of some runs, or with `after` those that ended since that one."""
+def load_marks(
+    cursor: sqlite3.Cursor,
+    *,
+    run_ids: Sequence[int],
+    exchanges: Collection[int] | None = None,
+    after: int | None,
+    limit: int,
+) -> list[StepMark]:
+    """Read steps in short: those of some runs (of some exchanges alone), or with `after` those that ended since."""
     (version,) = cursor.execute("PRAGMA user_version").fetchone()
     if version < _SINCE:
         return []
@@ -161,7 +168,12 @@ def load_marks(cursor: sqlite3.Cursor, *, run_ids: Sequence[int], after: int | N
         rows = cursor.execute(f"{columns} id > ? ORDER BY id LIMIT ?", (after, limit)).fetchall()
     elif run_ids:
         marks = ", ".join("?" * len(run_ids))
-        rows = cursor.execute(f"{columns} run_id IN ({marks}) ORDER BY id LIMIT ?", (*run_ids, limit)).fetchall()
+        where, values = f"run_id IN ({marks})", list(run_ids)
+        if exchanges:
+            where, values = f"{where} AND exchange_id BETWEEN ? AND ?", [*values, min(exchanges), max(exchanges)]
+        rows = cursor.execute(f"{columns} {where} ORDER BY id LIMIT ?", (*values, limit)).fetchall()
+        if exchanges is not None:
+            rows = [row for row in rows if row[2] in exchanges]
     else:
         rows = []
     return [StepMark(*row) for row in rows]

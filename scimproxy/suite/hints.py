@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from scimproxy.suite.results import AssertionResult, StepResult
+from scimproxy.suite.results import NOT_KNOWN, AssertionResult, StepResult
 
 __all__ = ["HINTS", "Hint", "Why", "why"]
 
@@ -262,7 +262,7 @@ def why(step: StepResult, assertion: AssertionResult) -> Why | None:
     wanted = assertion.comparison.replace("_", " ") + ("" if assertion.target_value is None else f" {target}")
     came = "nothing" if assertion.error and assertion.actual_value is None else _short(assertion.actual_value)
     told = Why(expected=wanted, came=came, place=assertion.place)
-    if hint is None:
+    if hint is None or (assertion.error or "").startswith(NOT_KNOWN):
         return told
     return Why(
         expected=told.expected,

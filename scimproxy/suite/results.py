@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = [
+    "NOT_KNOWN",
     "AssertionResult",
     "Outcome",
     "RunOutcome",
@@ -22,6 +23,8 @@ __all__ = [
     "VariableResult",
 ]
 
+NOT_KNOWN = "not known: "
+"""Begins the error of what a recording of somebody else's run does not tell; it is no fault of the answer."""
 Outcome = Literal["pass", "fail", "error"]
 RunOutcome = Literal["pass", "fail", "error", "skipped", "canceled"]
 ScriptKind = Literal["initial", "before", "after"]

@@ -26,6 +26,7 @@ from scimproxy.suite.masking import without_secrets
 from scimproxy.web.asking import MOST_PAGE, NotThere, answer, body, filter_of, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs
 from scimproxy.web.edits import Edits
+from scimproxy.web.following import Follows
 from scimproxy.web.mocks import HOW, Mocks
 from scimproxy.web.openapi import document
 from scimproxy.web.readers import Readers
@@ -38,13 +39,15 @@ from scimproxy.web.sharing import Sharing, open_shares
 from scimproxy.web.suggest import suggestions
 from scimproxy.web.whole import iso, whole
 
-__all__ = ["API", "Api", "mark_json", "row_json"]
+__all__ = ["API", "RECORDINGS", "Api", "mark_json", "row_json"]
 
 API = "/api/v1"
 _PAGE = 100
 _RUNS = 50
 _MARKS = 5_000
 _CODE = ("curl", "hurl", "pytest")
+RECORDINGS = ("record", "demo", "import", "mock")
+"""Kinds of runs in which others' runs of a suite are looked for."""
 
 
 class Api:
@@ -59,6 +62,7 @@ class Api:
         replays: Replays,
         sharing: Sharing,
         mocks: Mocks,
+        follows: Follows,
     ) -> None:
         self._readers = readers
         self._edits = edits
@@ -66,6 +70,7 @@ class Api:
         self._replays = replays
         self._sharing = sharing
         self.mocks = mocks
+        self.follows = follows
         self.described: list[Route] = []
         """Every route of the API: the server's own beside these."""
 
@@ -94,6 +99,10 @@ class Api:
             Route("DELETE", f"{run}/replay", self.stop_replay, "End the replay that makes this run, in order"),
             Route("POST", f"{run}/mock", self.begin_mock, "Start a mock of a run, in a process of its own",
                   body={"how": "string"}),
+            Route("GET", f"{run}/match", self.match_of, "Suites followed in a recording, how far they are"),
+            Route("POST", f"{run}/match", self.match, "Follow a suite in a recording: bundled, or a file's text",
+                  body={"suite": "string", "text": "string", "name": "string"}),
+            Route("DELETE", f"{run}/match", self.end_match, "Follow nothing in a recording any more"),
             Route("GET", f"{API}/mocks", self.list_mocks, "The mocks that were started here and run"),
             Route("DELETE", f"{API}/mocks/{{mock}}", self.end_mock, "End a mock"),
             Route(
@@ -202,9 +211,10 @@ class Api:
                 looked = Looked(rows[:limit], len(rows) > limit)
             shown = looked.rows
             runs = [found for one in dict.fromkeys(row.run_id for row in shown) if (found := _light_run(reader, one))]
-            suites = [run.id for run in runs if run.kind == "suite" and run.id is not None]
+            seen = reader.seen_in([run.id or 0 for run in runs])
+            suites = [run.id or 0 for run in (*runs, *seen) if run.kind == "suite"]
             wanted = {row.id for row in shown}
-            marks = [mark for mark in reader.marks(run_ids=suites, limit=_MARKS) if mark.exchange_id in wanted]
+            marks = reader.marks(run_ids=suites, exchanges=wanted, limit=_MARKS) if wanted else []
             return {
                 "seq": seq,
                 "exchanges": [row_json(row) for row in shown],
@@ -365,6 +375,29 @@ class Api:
     async def stop_replay(self, request: web.Request) -> web.Response:
         """End a replay."""
         self._replays.stop(name_of(request, "run"))
+        return web.Response(status=204)
+
+    async def match_of(self, request: web.Request) -> web.Response:
+        """Tell which suites are followed."""
+        run = await self._run(request)
+        return answer(self.follows.told(run.id or 0))
+
+    async def match(self, request: web.Request) -> web.Response:
+        """Follow a suite."""
+        run = await self._run(request)
+        given = await body(request, suite=str, text=str, name=str)
+        if run.kind not in RECORDINGS:
+            raise UsageError(
+                f"run {run.id} is no recording, but of kind {run.kind}", hint="suites are looked for in recordings"
+            )
+        told = await self.follows.begin(
+            run.id or 0, suite=given.get("suite"), text=given.get("text"), name=given.get("name")
+        )
+        return answer(told)
+
+    async def end_match(self, request: web.Request) -> web.Response:
+        """Follow nothing in a run any more."""
+        self.follows.stop(name_of(request, "run"))
         return web.Response(status=204)
 
     async def begin_mock(self, request: web.Request) -> web.Response:

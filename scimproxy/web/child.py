@@ -37,6 +37,8 @@ class ChildOptions:
     token: str
     host: str = "127.0.0.1"
     port: int | None = None
+    suites: tuple[str, ...] = ()
+    """Suites to look for in the recording that begins next."""
 
 
 class _Child:
@@ -44,6 +46,7 @@ class _Child:
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
         self.port = 0
+        self._after_run: int | None = None
 
     async def start(self) -> None:
         given = self._options
@@ -60,6 +63,8 @@ class _Child:
             "token": given.token,
             "host": given.host,
             "port": self.port or given.port,
+            "suites": list(given.suites),
+            "after_run": self._after_run,
         }
         process.stdin.write(json.dumps(told).encode() + b"\n")
         try:
@@ -72,6 +77,7 @@ class _Child:
             await self.stop()
             raise EngineError(answer["error"], hint=answer["hint"])
         self.port = answer["port"]
+        self._after_run = answer["after_run"]
 
     async def keep(self) -> None:
         """Start it again whenever it ends, for ever."""
@@ -133,6 +139,8 @@ async def _serve(given: dict[str, Any]) -> None:
                 port=one,
                 read_only=False,
                 beside_recorder=True,
+                suites=tuple(given["suites"]),
+                after_run=given["after_run"],
             )
         )
         try:
@@ -144,7 +152,7 @@ async def _serve(given: dict[str, Any]) -> None:
             return
         break
     assert inspector is not None
-    _tell({"port": inspector.port})
+    _tell({"port": inspector.port, "after_run": inspector.after_run})
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until the parent ends
     await inspector.stop()
 

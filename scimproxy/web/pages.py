@@ -21,6 +21,7 @@ from scimproxy.errors import ScimproxyError, UsageError
 from scimproxy.exchange import Run
 from scimproxy.outline import outline
 from scimproxy.overview import run_json
+from scimproxy.query import parse_query
 from scimproxy.redact import redact
 from scimproxy.report.suites import counts, problems
 from scimproxy.scim.message import operation_of
@@ -28,7 +29,7 @@ from scimproxy.store import Reader
 from scimproxy.store.suites import StepMark
 from scimproxy.suite.masking import without_secrets
 from scimproxy.suite.results import SuiteResult
-from scimproxy.web.api import Api, row_json
+from scimproxy.web.api import RECORDINGS, Api, row_json
 from scimproxy.web.aside import aside
 from scimproxy.web.asking import NotThere, name_of, number
 from scimproxy.web.comparing import compare_exchanges, compare_runs
@@ -48,6 +49,9 @@ _COUNTED = 100_000
 """Of runs with more exchanges no outcomes are counted: it would read them all."""
 _HISTORY = 30
 _CHOICES = 200
+_MOST_BESIDE = 200
+_BEFORE = 50
+"""So many exchanges before its first step are looked at for what Okta sent for a run."""
 
 
 class Pages:
@@ -140,8 +144,10 @@ class Pages:
         found = await self._api.whole(request)
 
         def step(reader: Reader) -> StepMark | None:
-            marks = reader.marks(run_ids=[found.run_id], limit=5_000) if found.run_id is not None else []
-            return next((mark for mark in marks if mark.exchange_id == found.id), None)
+            if found.run_id is None or found.id is None:
+                return None
+            suites = [found.run_id, *(run.id or 0 for run in reader.seen_in([found.run_id]))]
+            return next(iter(reader.marks(run_ids=suites, exchanges={found.id}, limit=1)), None)
 
         operation = operation_of(found)
         clean, _ = redact(found)
@@ -208,10 +214,19 @@ class Pages:
                 "suite": None if suite is None else _suite(suite),
                 "again": None if suite is None else _again(self._readers.path, run, suite),
                 "history": [] if suite is None else _history(reader, run),
+                "beside": {} if suite is None else _beside(reader, run, suite),
+                "seen_in": run.source_run_id if run.kind == "suite" else None,
+                "seen": _seen(reader, number_of) if run.kind in RECORDINGS else [],
                 "tunnel": reader.tunnel_events(number_of),
             }
 
-        return await self._readers.ask(read)
+        found = await self._readers.ask(read)
+        is_recording = found["run"]["kind"] in RECORDINGS
+        return {
+            **found,
+            "progress": self._api.follows.progress(number_of),
+            "follows": self._api.follows.told(number_of) if is_recording else None,
+        }
 
     async def diff(self, request: web.Request) -> web.Response:
         """Show what differs."""
@@ -326,6 +341,36 @@ def _history(reader: Reader, run: Run) -> list[dict[str, Any]]:
         if before is None or (run.id or 0) - before > 2_000:
             break
     return found[::-1]
+
+
+def _beside(reader: Reader, run: Run, suite: SuiteResult) -> dict[int, list[dict[str, Any]]]:
+    """Return what Okta sent between the steps of a run that was seen, by the exchange of the step after it.
+
+    A step that went to an Okta org makes Okta provision; what came of it stands in the same recording.
+    """
+    if run.source_run_id is None or not suite.steps:
+        return {}
+    ids = sorted(step.exchange_id for step in suite.steps if step.exchange_id is not None)
+    elsewhere = any(step.step_type == "request" and step.exchange_id is None for step in suite.steps)
+    found: dict[int, list[dict[str, Any]]] = {}
+    if not ids or not elsewhere:
+        return found
+    query = parse_query("client:okta")
+    for row in reader.exchanges(run.source_run_id, query, after=ids[0] - _BEFORE, before=ids[-1], limit=_MOST_BESIDE):
+        after = next(number for number in ids if number > row.id)
+        found.setdefault(after, []).append({"id": row.id, "summary": row.summary, "status_code": row.status_code})
+    return found
+
+
+def _seen(reader: Reader, run_id: int) -> list[dict[str, Any]]:
+    """Return the suites' runs that were seen in a recording, by suite, each suite's oldest first."""
+    runs = reader.seen_in([run_id])
+    results = reader.suite_results([run.id or 0 for run in runs])
+    found: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        result = "going" if run.ended_at is None else results.get(run.id or 0, "canceled")
+        found.setdefault(run.name, []).append({"id": run.id, "started_at": run.started_at, "result": result})
+    return [{"name": name, "runs": told[-_HISTORY:]} for name, told in found.items()]
 
 
 def _begin(text: str) -> str:

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-from scimproxy.errors import EngineError, ScimproxyError
+from scimproxy.errors import EngineError, ScimproxyError, StoreError
 from scimproxy.web.api import API, Api
 from scimproxy.web.asking import body, of_error, problem
 from scimproxy.web.door import Asked, Door, Refused
 from scimproxy.web.edits import Edits, ReadOnly
 from scimproxy.web.feed import Feed
+from scimproxy.web.following import Follows
 from scimproxy.web.mocks import Mocks
 from scimproxy.web.pages import Pages
 from scimproxy.web.readers import Readers
@@ -74,6 +75,10 @@ class InspectorOptions:
     read_only: bool = True
     beside_recorder: bool = False
     """A recorder makes the derived rows; searches never take its lock."""
+    suites: tuple[str, ...] = ()
+    """Files or bundled suites to look for in the recording that begins next."""
+    after_run: int | None = None
+    """The newest run before that recording, where it is known already: this inspector was started again."""
 
 
 class Inspector:
@@ -88,6 +93,7 @@ class Inspector:
         self._sharing = Sharing(options.db, read_only=options.read_only)
         self._replays = Replays(options.db, read_only=options.read_only)
         self._mocks = Mocks(options.db, read_only=options.read_only)
+        self._follows = Follows(self._readers, self._feed, read_only=options.read_only)
         self._api = Api(
             self._readers,
             self._edits,
@@ -95,6 +101,7 @@ class Inspector:
             replays=self._replays,
             sharing=self._sharing,
             mocks=self._mocks,
+            follows=self._follows,
         )
         self._pages = Pages(self._readers, self._api, read_only=options.read_only)
         self._runner: web.AppRunner | None = None
@@ -102,6 +109,7 @@ class Inspector:
         self._wrong = 0
         self._locked_until = 0.0
         self.port = 0
+        self.after_run = options.after_run
 
     @property
     def url(self) -> str:
@@ -149,6 +157,10 @@ class Inspector:
         )  # fmt: skip
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
+        if self._options.suites:
+            if self.after_run is None:
+                self.after_run = await self._newest_run()
+            self._follows.expect(list(self._options.suites), self.after_run)
 
     async def stop(self) -> None:
         """End streams, connections, replays and mocks, make private what was shared from here, close the database."""
@@ -158,7 +170,14 @@ class Inspector:
         await self._sharing.close()  # first: whoever is in a hurry to end us finds no link left
         await self._replays.close()
         await self._mocks.close()
+        await self._follows.close()
         self._readers.close()
+
+    async def _newest_run(self) -> int:
+        with contextlib.suppress(StoreError):  # there is no database yet
+            found = await self._readers.ask(lambda reader: reader.run_page(limit=1))
+            return (found[0].id or 0) if found else 0
+        return 0
 
     # --- the door ---
 
