@@ -10,6 +10,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from scimproxy.errors import StoreError
 from scimproxy.share_site import Site
 from scimproxy.store import Reader, Store
 from scimproxy.store.prune import prune
-from scimproxy.store.shares import find_share, share_run, shares, unshare_run
+from scimproxy.store.schema import SCHEMA_VERSION
+from scimproxy.store.shares import clear_dead, find_share, share_run, shares, unshare_run
 
 TOKEN = "t" * 43
 T0 = factories.T0
@@ -87,7 +89,20 @@ def test_a_database_of_the_third_schema_opens(tmp_path: Path) -> None:
     share_run(path, 1, TOKEN, keep_names=False, now=T0, expires_at=None)
     assert len(shares(path)) == 1
     with contextlib.closing(sqlite3.connect(path)) as conn:
-        assert conn.execute("PRAGMA user_version").fetchone()[0] == 4
+        assert conn.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+
+
+def test_a_link_whose_listener_is_gone_opens_nothing_and_is_cleared(db: Path) -> None:
+    share_run(db, 1, TOKEN, keep_names=False, now=T0, expires_at=None)
+    share_run(db, 2, "u" * 43, keep_names=False, now=T0, expires_at=None)
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as dead:
+        gone = f"{dead.pid}:1"
+    with contextlib.closing(sqlite3.connect(db)) as conn, conn:
+        conn.execute("UPDATE shares SET process = ? WHERE run_id = 1", (gone,))
+    assert find_share(db, TOKEN, T0) is None
+    assert [one.run_id for one in shares(db)] == [2]
+    assert (clear_dead(db), clear_dead(db)) == (1, 0)
+    assert [one.run_id for one in shares(db)] == [2]
 
 
 async def test_the_link_shows_the_run_and_everything_else_nothing(db: Path) -> None:

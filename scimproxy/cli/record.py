@@ -162,7 +162,8 @@ def up_command(target: str | None, *, db: Path, as_json: bool, **given: Any) -> 
         durable=given["durable"],
         tell_all=as_json,
     )
-    run_recording(options, Printer(options, as_json=as_json), ui=given["ui"], ui_port=given["ui_port"])
+    printer = Printer(options, as_json=as_json)
+    run_recording(options, printer, ui=given["ui"], ui_port=given["ui_port"], share_port=given["share_port"])
 
 
 def _forward(target: str | None, given: dict[str, Any]) -> Forward:
@@ -221,12 +222,19 @@ def _check_http2(target: Target, engine: str) -> None:
         )
 
 
-def run_recording(options: RecordOptions, printer: Printer, *, ui: bool = False, ui_port: int | None = None) -> None:
+def run_recording(
+    options: RecordOptions,
+    printer: Printer,
+    *,
+    ui: bool = False,
+    ui_port: int | None = None,
+    share_port: int = 0,
+) -> None:
     """Record until a signal comes, with an inspector beside it; exits with 130 where it was asked to end at once."""
     from scimproxy.app import Stop, record, run_in_loop
 
     async def until_stopped() -> Stopped:
-        async with inspecting(options.db, ui=ui, ui_port=ui_port) as url:
+        async with inspecting(options.db, ui=ui, ui_port=ui_port, share_port=share_port) as url:
             printer.inspector = url
             return await record(options, printer, Stop())
 

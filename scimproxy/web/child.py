@@ -37,6 +37,8 @@ class ChildOptions:
     token: str
     host: str = "127.0.0.1"
     port: int | None = None
+    share_port: int = 0
+    """Of the listener for shareable runs; 0: any."""
 
 
 class _Child:
@@ -60,6 +62,7 @@ class _Child:
             "token": given.token,
             "host": given.host,
             "port": self.port or given.port,
+            "share_port": given.share_port,
         }
         process.stdin.write(json.dumps(told).encode() + b"\n")
         try:
@@ -133,6 +136,7 @@ async def _serve(given: dict[str, Any]) -> None:
                 port=one,
                 read_only=False,
                 beside_recorder=True,
+                share_port=given["share_port"],
             )
         )
         try:

@@ -6,7 +6,9 @@ script or a style of its own (the content security policy would refuse it).
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from scimproxy import __version__, pages
 from scimproxy.detail import detail
 from scimproxy.diff.report import shown
 from scimproxy.errors import ScimproxyError, UsageError
-from scimproxy.exchange import Run
+from scimproxy.exchange import Exchange, Run
 from scimproxy.outline import outline
 from scimproxy.overview import run_json
 from scimproxy.redact import redact
@@ -73,8 +75,24 @@ class Pages:
             "nav": "",
         }
         self._environment: Environment = made
-        for name in ("live.html", "part.html"):
+        for name in ("live.html", "door.html"):
             made.get_template(name)  # compiled now, so that the first page is as fast as the next
+
+    async def warm(self) -> None:
+        """Do once, unseen, what a first detail has to do: compile templates, import, read the newest exchange."""
+
+        def work(reader: Reader) -> None:
+            for name in self._environment.list_templates():
+                if name.endswith(".html"):
+                    self._environment.get_template(name)
+            newest = next(reader.exchanges(limit=1, newest_first=True), None)
+            found = None if newest is None else reader.exchange(newest.id)
+            if found is not None:
+                self._part(found, None)
+                before_and_after(reader, found)
+
+        with contextlib.suppress(ScimproxyError):  # whoever asks is told
+            await self._readers.ask(work)
 
     def routes(self) -> list[Route]:
         """Return the routes of pages, parts of pages and static files."""
@@ -143,17 +161,19 @@ class Pages:
             marks = reader.marks(run_ids=[found.run_id], limit=5_000) if found.run_id is not None else []
             return next((mark for mark in marks if mark.exchange_id == found.id), None)
 
+        return _html(self._part(found, await self._readers.ask(step)))
+
+    def _part(self, found: Exchange, step: StepMark | None) -> str:
         operation = operation_of(found)
         clean, _ = redact(found)
-        return self._page(
-            "part.html",
+        return self._environment.get_template("part.html").render(
             d=detail(clean, operation),
             run_id=found.run_id,
             parent_id=found.parent_id,
             resource_type=operation.resource_type or "",
             resource_id=operation.resource_id,
             can_replay=not self._read_only,
-            step=await self._readers.ask(step),
+            step=step,
         )
 
     async def resource_part(self, request: web.Request) -> web.Response:
@@ -206,7 +226,7 @@ class Pages:
                 "share": open_shares(self._readers.path).get(number_of),
                 "outcomes": reader.outcomes(number_of) if (run.exchange_count or 0) <= _COUNTED else [],
                 "suite": None if suite is None else _suite(suite),
-                "again": None if suite is None else _again(self._readers.path, run, suite),
+                "again": None if suite is None else _again(self._readers.path, run, without_secrets(suite)),
                 "history": [] if suite is None else _history(reader, run),
                 "tunnel": reader.tunnel_events(number_of),
             }
@@ -252,10 +272,13 @@ class Pages:
         return self._page("tunnel.html", nav="tunnel", **await self._readers.ask(read))
 
     def _page(self, template: str, *, status: int = 200, **values: Any) -> web.Response:  # noqa: ANN401 - for a template
-        text = self._environment.get_template(template).render(**values)
-        return web.Response(
-            body=text.encode("utf-8", "replace"), status=status, content_type="text/html", charset="utf-8"
-        )
+        return _html(self._environment.get_template(template).render(**values), status)
+
+
+def _html(text: str, status: int = 200) -> web.Response:
+    return web.Response(
+        body=text.encode("utf-8", "replace"), status=status, content_type="text/html", charset="utf-8"
+    )
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -303,13 +326,24 @@ def _suite(suite: SuiteResult) -> dict[str, Any]:
     }
 
 
-def _again(db: Path, run: Run, suite: SuiteResult) -> str | None:
-    """Return the command that runs a suite again; None where its file is not known."""
-    source, target = suite.source or "", suite.target or run.target
-    if not source or not source.isprintable() or source.startswith("-"):
+def _again(db: Path, run: Run, suite: SuiteResult) -> dict[str, Any] | None:
+    """Return the command that runs a suite again, and what of it has to be filled in; None where it is not known.
+
+    Older runs do not know how they were begun: then it is what their file and their target make of it.
+    """
+    words = suite.command
+    if not words:
+        source, target = suite.source or "", suite.target or run.target
+        if not source or source.startswith("-"):
+            return None
+        words = (source, *(() if target is None else ("--target", target, "--auth", "-")))
+    line = shlex.join(["scimproxy", "run", *words, "--db", str(db.absolute())])
+    if suite.command and suite.folder:
+        line = f"cd {shlex.quote(suite.folder)} && {line}"
+    if not line.isprintable():
         return None
-    to = [] if target is None else ["--target", target, "--auth", "-"]
-    return shlex.join(["scimproxy", "run", source, *to, "--db", str(db.absolute())])
+    missing = [word.partition("=")[0] for word in words if re.fullmatch(r"(.+)=<\1>", word)]
+    return {"line": line, "asks": "-" in words, "missing": missing, "guessed": not suite.command}
 
 
 def _history(reader: Reader, run: Run) -> list[dict[str, Any]]:

@@ -74,6 +74,8 @@ class InspectorOptions:
     read_only: bool = True
     beside_recorder: bool = False
     """A recorder makes the derived rows; searches never take its lock."""
+    share_port: int = 0
+    """Where links of shareable runs lead; 0: any port."""
 
 
 class Inspector:
@@ -85,7 +87,7 @@ class Inspector:
         self._feed = Feed(self._readers)
         self._stream = Stream(self._readers, self._feed)
         self._edits = Edits(options.db, read_only=options.read_only)
-        self._sharing = Sharing(options.db, read_only=options.read_only)
+        self._sharing = Sharing(options.db, read_only=options.read_only, port=options.share_port)
         self._replays = Replays(options.db, read_only=options.read_only)
         self._mocks = Mocks(options.db, read_only=options.read_only)
         self._api = Api(
@@ -98,6 +100,7 @@ class Inspector:
         )
         self._pages = Pages(self._readers, self._api, read_only=options.read_only)
         self._runner: web.AppRunner | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._door: Door | None = None
         self._wrong = 0
         self._locked_until = 0.0
@@ -147,12 +150,17 @@ class Inspector:
             self.app(), access_log=None, logger=_deaf, handler_cancellation=True, handle_signals=False,
             shutdown_timeout=1.0,
         )  # fmt: skip
+        await self._sharing.begin()
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
+        self._warming = asyncio.create_task(self._pages.warm())
 
     async def stop(self) -> None:
         """End streams, connections, replays and mocks, make private what was shared from here, close the database."""
         self._stream.end()
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
         await self._sharing.close()  # first: whoever is in a hurry to end us finds no link left

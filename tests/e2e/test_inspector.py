@@ -250,11 +250,16 @@ def test_a_suite_is_followed_step_by_step(browser: Any, served: Served) -> None:
         going = store.start_run(run(kind="suite", name="mine"))
         assert going.id is not None
         rows_of = SuiteRows(store, going.id)
-        so_far = SuiteResult(name="mine", result="pass", source="mine.json", started_at=T0)
+        words = ("mine.json", "--target", "http://x.test/scim", "--auth", "-", "--var", "key=<key>")
+        so_far = SuiteResult(name="mine", result="pass", started_at=T0, command=words, folder="/a folder")
         rows_of.save(so_far)
         with opened(browser, served, f"/runs/{going.id}") as page:
             api.expect(page.locator(".verdict")).to_contain_text("running")
-            api.expect(page.get_by_text("scimproxy run mine.json --target")).to_be_visible()
+            again = page.get_by_text(
+                "cd '/a folder' && scimproxy run mine.json --target http://x.test/scim --auth - --var"
+            )
+            api.expect(again).to_be_visible()
+            api.expect(page.locator("#part")).to_contain_text("fill in <key>")
             number = store.add(exchange(run_id=going.id, target="/scim/v2/Users?count=1"))
             rows_of.add(suite_step(note="first step", exchange_id=number))
             api.expect(page.locator(".steps")).to_contain_text("first step")
