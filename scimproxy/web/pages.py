@@ -46,8 +46,10 @@ __all__ = ["Pages"]
 _HERE = Path(__file__).parent
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _RUNS = 50
-_COUNTED = 100_000
-"""Of runs with more exchanges no outcomes are counted: it would read them all."""
+_COUNTED = 50_000
+"""Of runs with more exchanges no outcomes are counted, and the page asks for their number when it is there."""
+_COUNTED_EACH = 10_000
+"""The same in a list of many runs."""
 _HISTORY = 30
 _CHOICES = 200
 
@@ -75,7 +77,7 @@ class Pages:
             "nav": "",
         }
         self._environment: Environment = made
-        for name in ("live.html", "door.html"):
+        for name in ("live.html", "door.html", "part.html", "exchange.html"):
             made.get_template(name)  # compiled now, so that the first page is as fast as the next
 
     async def warm(self) -> None:
@@ -216,7 +218,7 @@ class Pages:
 
         def read(reader: Reader) -> dict[str, Any]:
             seq = reader.newest_seq()  # before all else: what comes meanwhile comes as an event too
-            run = reader.run(number_of)
+            run = reader.run(number_of, count_to=_COUNTED)
             if run is None:
                 raise NotThere(f"there is no run {number_of}", hint="it may have been pruned")
             suite = reader.suite(number_of)
@@ -224,7 +226,7 @@ class Pages:
                 "run": _run(run),
                 "seq": seq,
                 "share": open_shares(self._readers.path).get(number_of),
-                "outcomes": reader.outcomes(number_of) if (run.exchange_count or 0) <= _COUNTED else [],
+                "outcomes": [] if run.exchange_count is None else reader.outcomes(number_of),
                 "suite": None if suite is None else _suite(suite),
                 "again": None if suite is None else _again(self._readers.path, run, without_secrets(suite)),
                 "history": [] if suite is None else _history(reader, run),
@@ -282,7 +284,7 @@ def _html(text: str, status: int = 200) -> web.Response:
 
 
 def _run(run: Run) -> dict[str, Any]:
-    return {**run_json(run), "started_at": run.started_at, "ended_at": run.ended_at}
+    return {**run_json(run), "started_at": run.started_at, "ended_at": run.ended_at, "any": run.exchange_count != 0}
 
 
 def _counted(reader: Reader, before: int | None) -> list[dict[str, Any]]:
@@ -290,7 +292,7 @@ def _counted(reader: Reader, before: int | None) -> list[dict[str, Any]]:
     found = []
     for one in reader.run_page(before=before, limit=_RUNS):
         assert one.id is not None
-        run = reader.run(one.id)
+        run = reader.run(one.id, count_to=_COUNTED_EACH)
         if run is not None:
             suite = reader.suite(one.id) if one.kind == "suite" else None
             found.append({**_run(run), "result": None if suite is None else suite.result})

@@ -210,16 +210,19 @@ def test_runs_are_compared_and_one_is_deleted(browser: Any, served: Served) -> N
         api.expect(page.locator("tbody tr")).to_have_count(1)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(350, "dark"), (700, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (700, "light")])
 def test_narrow_pages_do_not_scroll_sideways(browser: Any, served: Served, width: int, scheme: str) -> None:
-    # 350 px are 700 at a zoom of 200 %.
+    # 700 px are what a window of 1400 has at a zoom of 200 %.
     with opened(browser, served, color_scheme=scheme) as page:
         page.set_viewport_size({"width": width, "height": 700})
         for path in (
             "/",
             "/exchanges/3",
             "/runs",
+            "/runs/1",
             "/runs/2",
+            "/tunnel",
+            "/diff?a=1&b=2",
             "/diff?of=exchanges&a=2&b=3",
             f"/resources?type=User&id={ID}",
         ):
@@ -345,3 +348,74 @@ def test_a_filter_that_fits_rarely_goes_on_by_itself(
             api.expect(page.locator("#empty")).to_contain_text("Nothing fits")
     finally:
         served.close()
+
+
+def test_what_to_compare_with_is_chosen_by_keyboard_and_the_marked_one_stands_first(
+    browser: Any, served: Served
+) -> None:
+    with opened(browser, served, "/exchanges/1") as page:
+        page.locator("#rows").focus()
+        api.expect(page.locator(".exchange")).to_have_attribute("data-id", "1")
+        page.keyboard.press("m")
+        api.expect(page.get_by_role("button", name="Mark")).to_have_attribute("aria-pressed", "true")
+        page.goto(f"{served.url}/exchanges/2")
+        page.get_by_role("button", name="Compare with…").click()
+        listed = page.get_by_role("listbox", name="Exchanges to compare with").get_by_role("option")
+        api.expect(listed.first).to_contain_text("marked")
+        api.expect(listed.first).to_contain_text("Create User bjensen")
+        api.expect(page.get_by_role("combobox", name="Compare with")).to_be_focused()
+        page.keyboard.type("delete")
+        api.expect(listed).to_have_count(1)
+        api.expect(listed.first).to_contain_text("near it")
+        page.keyboard.press("Control+a")
+        page.keyboard.type("99")
+        api.expect(listed.first).to_contain_text("by its number")
+        page.keyboard.press("Escape")
+        api.expect(page.get_by_role("button", name="Compare with…")).to_be_focused()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Control+a")
+        page.keyboard.press("Delete")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/diff?of=exchanges&a=2&b=1")
+        api.expect(page.locator(".verdict")).to_be_visible()
+
+
+def test_times_are_local_and_utc_on_hover(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/exchanges/2", timezone_id="Asia/Tokyo", locale="en-GB") as page:
+        api.expect(page.locator("#x2 .time")).to_have_attribute(
+            "title", re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:.* UTC$")
+        )
+        for time in (page.locator(".exchange time").first, page.locator("#x2 .time")):
+            utc, shown = time.get_attribute("title") or "", time.text_content() or ""
+            hour = int(utc[11:13])
+            assert f"{(hour + 9) % 24:02}:{utc[14:16]}" in shown, (utc, shown)
+        page.goto(f"{served.url}/runs")
+        assert page.locator("tbody time").first.get_attribute("title").endswith("UTC")
+
+
+def test_a_mock_is_started_from_the_page_answers_and_is_stopped(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/runs/1") as page:
+        page.set_default_timeout(60_000)  # it is a process of its own
+        page.get_by_role("button", name="Use in mock").click()
+        api.expect(page.get_by_role("dialog")).to_contain_text("scimproxy mock 1")
+        page.get_by_label("Stateful").check()
+        page.get_by_role("button", name="Start it here").click()
+        mocked = page.get_by_role("form", name="Mock")
+        api.expect(mocked).to_contain_text("stateful", timeout=60_000)
+        url = mocked.locator("code").text_content() or ""
+        made = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "of the page"}
+        answer = page.context.request.post(f"{url}/Users", data=made)
+        assert answer.status == 201
+        mocked.get_by_role("link", name="What it was asked").click()
+        api.expect(rows(page).first).to_contain_text("Create User of the page")
+        page.goto(f"{served.url}/runs/1")
+        page.get_by_role("form", name="Mock").get_by_role("button", name="Stop").click()
+        api.expect(page.get_by_role("form", name="Mock")).to_have_count(0, timeout=60_000)
+
+
+def test_the_place_of_findings_says_that_nothing_has_looked(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/exchanges/2") as page:
+        page.keyboard.press("4")
+        api.expect(page.get_by_role("heading", name="Findings")).to_be_visible()
+        api.expect(page.get_by_role("tabpanel")).to_contain_text("No SCIM rules have looked at this exchange yet.")

@@ -12,7 +12,7 @@ from inspectors import ID, fill
 
 pytestmark = needs_chromium
 AXE = Path(__file__).resolve().parents[2] / ".peers" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
-RUN = """only => axe.run(document, {resultTypes: ["violations"], ...(only ? {runOnly: [only]} : {})}).then(found =>
+RUN = """() => axe.run(document, {resultTypes: ["violations"]}).then(found =>
   found.violations.filter(one => ["serious", "critical"].includes(one.impact)).map(one =>
     `${one.id}: ${one.nodes.slice(0, 3).map(node => node.target + " " + node.failureSummary).join("; ")}`))"""
 
@@ -32,14 +32,17 @@ def _served(tmp_path: Path) -> Iterator[Served]:
 
 
 def checking(page: Any) -> Callable[[str], None]:
-    """A check of what is shown now: all of axe's rules in the light, contrast in the dark."""
+    """A check of what is shown now: all of axe's rules, light and dark, wide and on 360 pixels."""
     axe = AXE.read_text(encoding="utf-8")
 
     def check(where: str) -> None:
         page.evaluate(axe)
-        assert page.evaluate(RUN, None) == [], where
-        page.emulate_media(color_scheme="dark")
-        assert page.evaluate(RUN, "color-contrast") == [], f"{where}, dark"
+        for scheme, width in (("light", 1400), ("dark", 360), ("dark", 1400)):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate(RUN) == [], f"{where}, {scheme}, {width} px"
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, f"{where}, {wide} px wide on {width}"
         page.emulate_media(color_scheme="light")
 
     return check
@@ -61,6 +64,10 @@ def test_axe_finds_nothing_serious_on_any_page(browser: Any, served: Served) -> 
             if name == "SCIM":
                 api.expect(page.get_by_role("tabpanel")).to_contain_text("The resource before and after")
             check(name)
+        page.get_by_role("button", name="Compare with…").click()
+        api.expect(page.get_by_role("option", name="same resource").first).to_be_visible()
+        check("compare with")
+        page.keyboard.press("Escape")
         page.get_by_role("button", name="Replay…").click()
         api.expect(page.get_by_role("dialog")).to_be_visible()
         check("replay")
@@ -73,6 +80,15 @@ def test_axe_finds_nothing_serious_on_any_page(browser: Any, served: Served) -> 
             page.goto(served.url + path)
             api.expect(page.locator("h1")).to_be_visible()
             check(path)
+        for name in ("Replay…", "Use in mock", "Rename", "Delete"):
+            page.goto(f"{served.url}/runs/1")
+            page.get_by_role("button", name=name).click()
+            api.expect(page.get_by_role("dialog")).to_be_visible()
+            check(name)
+        page.goto(f"{served.url}/runs")
+        page.get_by_role("switch").first.click()
+        api.expect(page.get_by_role("dialog")).to_contain_text("This run is shareable")
+        check("share")
         page.context.clear_cookies()
         page.goto(served.url)
         api.expect(page.get_by_role("heading", name="The inspector needs its token")).to_be_visible()

@@ -203,7 +203,7 @@ addEventListener("keydown", (event) => {
   const inTabs = event.target.closest("[role=tab]");
   const keys = {
     j: () => list.step(1), k: () => list.step(-1), "/": () => { filter.focus(); filter.select(); }, "?": helping,
-    g: toNewest, p: () => hold(!held), c: () => detail.curl(),
+    g: toNewest, p: () => hold(!held), c: () => detail.curl(), m: () => detail.mark(),
   };
   if (event.target === $("rows")) Object.assign(keys, {
     ArrowDown: () => list.step(1), ArrowUp: () => list.step(-1),

@@ -14,6 +14,14 @@ export function localTimes(root = document) {
   }
 }
 
+/** Numbers that would have held the page up come after it, one by one. */
+export async function counts(root = document) {
+  for (const place of root.querySelectorAll("[data-count]")) {
+    const run = await ask(`/api/v1/runs/${place.dataset.count}`).catch(() => null);
+    if (run) { place.textContent = run.exchanges.toLocaleString("en"); place.removeAttribute("data-count"); }
+  }
+}
+
 export class Problem extends Error {
   constructor(status, found) { super(found.title ?? "It did not work."); this.status = status; this.hint = found.hint; this.position = found.position; }
 }
@@ -113,6 +121,7 @@ async function follow(place) {
       if (html === null) return;
       place.innerHTML = trusted(html);
       localTimes(place);
+      counts(place);
       for (const one of place.querySelectorAll("details")) if (open.has(one.id)) one.open = true;
       if (place.querySelector("[data-ended]")) source.close();
     }, 300);
@@ -122,3 +131,4 @@ async function follow(place) {
 theme();
 localTimes();
 forms();
+counts();
