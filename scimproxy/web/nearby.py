@@ -36,5 +36,6 @@ def comparable(reader: Reader, exchange: Exchange) -> list[tuple[Row, Near]]:
         found.setdefault(row.id, (row, "same operation"))
     if len(found) < MOST:
         for row in look_back(reader, None, run=exchange.run_id, before=None, limit=MOST).rows:
-            found.setdefault(row.id, (row, "near it"))
+            same = operation.resource_id is not None and row.resource_id == operation.resource_id
+            found.setdefault(row.id, (row, "same resource" if same else "near it"))
     return [one for number, one in found.items() if number != exchange.id][:MOST]

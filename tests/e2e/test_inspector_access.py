@@ -16,6 +16,8 @@ RUN = """() => axe.run(document, {resultTypes: ["violations"]}).then(found =>
   found.violations.filter(one => ["serious", "critical"].includes(one.impact)).map(one =>
     `${one.id}: ${one.nodes.slice(0, 3).map(node => node.target + " " + node.failureSummary).join("; ")}`))"""
 
+NARROW = {"list with suggestions", "Response", "compare with", "/runs", "/runs/2"}
+
 
 @pytest.fixture(name="browser", scope="module")
 def _browser() -> Iterator[Any]:
@@ -32,18 +34,23 @@ def _served(tmp_path: Path) -> Iterator[Served]:
 
 
 def checking(page: Any) -> Callable[[str], None]:
-    """A check of what is shown now: all of axe's rules, light and dark, wide and on 360 pixels."""
+    """A check of what is shown now: all of axe's rules, light and dark; no page of 360 pixels scrolls sideways.
+
+    On some of them, those that change most, axe looks at the narrow page too.
+    """
     axe = AXE.read_text(encoding="utf-8")
 
     def check(where: str) -> None:
-        page.evaluate(axe)
-        for scheme, width in (("light", 1400), ("dark", 360), ("dark", 1400)):
+        if not page.evaluate("'axe' in window"):
+            page.evaluate(axe)
+        for scheme, width in (("light", 1400), ("dark", 1400), ("light", 360)):
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size({"width": width, "height": 900})
-            assert page.evaluate(RUN) == [], f"{where}, {scheme}, {width} px"
+            if width > 360 or where in NARROW:
+                assert page.evaluate(RUN) == [], f"{where}, {scheme}, {width} px"
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{where}, {wide} px wide on {width}"
-        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": 1400, "height": 900})
 
     return check
 
@@ -65,7 +72,7 @@ def test_axe_finds_nothing_serious_on_any_page(browser: Any, served: Served) -> 
                 api.expect(page.get_by_role("tabpanel")).to_contain_text("The resource before and after")
             check(name)
         page.get_by_role("button", name="Compare with…").click()
-        api.expect(page.get_by_role("option", name="same resource").first).to_be_visible()
+        api.expect(page.get_by_role("option", name="near it").first).to_be_visible()
         check("compare with")
         page.keyboard.press("Escape")
         page.get_by_role("button", name="Replay…").click()
