@@ -18,7 +18,9 @@ import aiohttp
 import factories
 import pytest
 from click.testing import CliRunner
+from conformance.tunnels import standin_agent
 from recording import command, environment
+from standins.edge import TOKEN as EDGE_TOKEN
 
 from scimproxy.cli import cli
 from scimproxy.errors import StoreError
@@ -221,6 +223,29 @@ def test_a_tunnel_makes_the_link_public(db: Path, tmp_path: Path) -> None:
     assert links[1].startswith("https://abc.example.test/s/")
     assert links[0].rpartition("/")[2] == links[1].rpartition("/")[2]
     assert shares(db) == []
+
+
+def test_ngrok_makes_the_link_public_and_nothing_else(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NGROK_AUTHTOKEN", EDGE_TOKEN)
+    agent = standin_agent(tmp_path)
+    with subprocess.Popen(
+        command("share", "mine", "--db", db, "--tunnel", "ngrok", "--ngrok-path", agent),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        here, public = (process.stdout.readline().strip() for _ in range(2))
+        base, _, token = public.partition("/s/")
+        assert base != here.partition("/s/")[0]
+        assert _status(public) == 200
+        for path in ("/", "/runs", "/api/v1/runs", "/static/page.js", f"/s/{token[::-1]}"):
+            assert _status(base + path) == 404
+        unshare_run(db, 1)
+        assert _status(public) == 404  # private again, through the tunnel too
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 0, told
 
 
 def test_what_a_user_gets_wrong(db: Path) -> None:
