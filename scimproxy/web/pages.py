@@ -57,7 +57,7 @@ _CHOICES = 200
 class Pages:
     """The pages of one inspector."""
 
-    def __init__(self, readers: Readers, api: Api, *, read_only: bool) -> None:
+    def __init__(self, readers: Readers, api: Api, *, read_only: bool, home: str) -> None:
         self._readers = readers
         self._api = api
         self._read_only = read_only
@@ -70,6 +70,7 @@ class Pages:
         made.globals = {
             **made.globals,
             "live": True,
+            "home": home,
             "assets": "/static",
             "version": __version__,
             "read_only": read_only,
@@ -134,8 +135,8 @@ class Pages:
         return self._page("door.html", status=200 if visit else 401)
 
     def say(self, refused: Refused) -> web.Response:
-        """Tell a person why not."""
-        return self._page("message.html", status=refused.status, title=refused.message, hint=refused.hint)
+        """Tell a person why not; who is refused is not told where the pages are."""
+        return self._page("message.html", home="", status=refused.status, title=refused.message, hint=refused.hint)
 
     def error(self, error: ScimproxyError) -> web.Response:
         """Tell a person what went wrong."""

@@ -366,7 +366,7 @@ def test_what_to_compare_with_is_chosen_by_keyboard_and_the_marked_one_stands_fi
         api.expect(page.get_by_role("combobox", name="Compare with")).to_be_focused()
         page.keyboard.type("delete")
         api.expect(listed).to_have_count(1)
-        api.expect(listed.first).to_contain_text("near it")
+        api.expect(listed.first).to_contain_text("same resource")
         page.keyboard.press("Control+a")
         page.keyboard.type("99")
         api.expect(listed.first).to_contain_text("by its number")
@@ -416,6 +416,6 @@ def test_a_mock_is_started_from_the_page_answers_and_is_stopped(browser: Any, se
 
 def test_the_place_of_findings_says_that_nothing_has_looked(browser: Any, served: Served) -> None:
     with opened(browser, served, "/exchanges/2") as page:
-        page.keyboard.press("4")
+        page.get_by_role("tab", name="SCIM").click()
         api.expect(page.get_by_role("heading", name="Findings")).to_be_visible()
         api.expect(page.get_by_role("tabpanel")).to_contain_text("No SCIM rules have looked at this exchange yet.")

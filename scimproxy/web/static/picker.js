@@ -1,6 +1,6 @@
 // "Compare with…": which exchange? Those of the same resource and operation are suggested, the one that was marked
 // stands first; a word narrows them down, a number is any exchange. WAI-ARIA combobox with its list always shown.
-import { ask, clock } from "./page.js";
+import { ask, clock, home } from "./page.js";
 
 const KEY = "marked";
 
@@ -103,5 +103,5 @@ export class Picker {
     if (one) this.#go(one.id);
   }
 
-  #go(id) { location.assign(`/diff?of=exchanges&a=${this.#id}&b=${id}`); }
+  #go(id) { location.assign(`${home}/diff?of=exchanges&a=${this.#id}&b=${id}`); }
 }
