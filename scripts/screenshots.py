@@ -33,6 +33,7 @@ from okta_like import OktaLike  # noqa: E402
 from scimproxy.demo import Demo, serve  # noqa: E402
 from scimproxy.exchange import TunnelEvent  # noqa: E402
 from scimproxy.store import Reader, Store  # noqa: E402
+from scimproxy.web.door import folder_of  # noqa: E402
 from scimproxy.web.server import Inspector, InspectorOptions  # noqa: E402
 
 TOKEN = "for-the-pictures-only-and-no-longer"
@@ -195,7 +196,7 @@ def inspecting(loop: Loop, db: Path) -> Iterator[str]:
 
     inspector = loop(begin())
     try:
-        yield inspector.url.rstrip("/")
+        yield inspector.url.rstrip("/") + folder_of(TOKEN)
     finally:
         loop(inspector.stop())
 

@@ -110,7 +110,8 @@ def test_neither_a_neighbour_nor_a_rebound_name_reads_or_changes_anything(tmp_pa
                 page.set_content(f'<iframe src="{served.url}/"></iframe>')
                 assert "bjensen" not in json.dumps([frame.content() for frame in page.frames])
             with Reader.open(tmp_path / "a.db") as reader:
-                assert [run.name for run in reader.runs()][0] == "first"
-                assert reader.runs()[0].exchange_count == 6
+                first = reader.run(1)
+            assert first is not None
+            assert (first.name, first.exchange_count) == ("first", 6)
     finally:
         served.close()

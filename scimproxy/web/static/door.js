@@ -25,5 +25,5 @@ if (location.hash) {
   const given = location.hash;
   history.replaceState(null, "", location.pathname + location.search);
   open(given);
-} else if (known() && known() !== here) location.replace(known() + inside);
+} else if (known() && (known() !== here || here === location.pathname)) location.replace(known() + inside);
 else forget();
