@@ -6,6 +6,7 @@ script or a style of its own (the content security policy would refuse it).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -51,6 +52,7 @@ _COUNTED = 50_000
 _COUNTED_EACH = 10_000
 """The same in a list of many runs."""
 _HISTORY = 30
+_WARM_AFTER_S = 0.2
 _CHOICES = 200
 
 
@@ -83,11 +85,12 @@ class Pages:
 
     async def warm(self) -> None:
         """Do once, unseen, what a first detail has to do: compile templates, import, read the newest exchange."""
+        await asyncio.sleep(_WARM_AFTER_S)  # who asks at once is answered first
+        for name in self._environment.list_templates():
+            if name.endswith(".html"):
+                await asyncio.to_thread(self._environment.get_template, name)
 
         def work(reader: Reader) -> None:
-            for name in self._environment.list_templates():
-                if name.endswith(".html"):
-                    self._environment.get_template(name)
             newest = next(reader.exchanges(limit=1, newest_first=True), None)
             found = None if newest is None else reader.exchange(newest.id)
             if found is not None:

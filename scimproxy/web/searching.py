@@ -39,7 +39,9 @@ def look_back(reader: Reader, query: Query | None, *, run: int | None, before: i
     newest = next(reader.exchanges(limit=1, newest_first=True), None)
     end_of_all = 1 if newest is None else newest.id + 1
     upper = end_of_all if before is None else min(before, end_of_all)
-    span, end, rows = FIRST, time.monotonic() + LIMIT_S, []
+    # Words alone are found by their index, wherever they are: there is nothing to look through in pieces.
+    words = all(term.name == "text" for term in query.terms) and not all(term.negated for term in query.terms)
+    span, end, rows = end_of_all if words else FIRST, time.monotonic() + LIMIT_S, []
     looked: list[int] = []
 
     def enough(number: int) -> bool:
