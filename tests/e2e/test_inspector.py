@@ -123,6 +123,13 @@ def test_every_tab_by_keyboard_alone(browser: Any, served: Served) -> None:
         api.expect(page.get_by_role("tab", name="Request")).to_be_focused()
         page.keyboard.press("k")
         api.expect(page.locator(".exchange")).to_have_attribute("data-id", "4")
+        page.locator("#rows").focus()
+        page.keyboard.press("Enter")
+        api.expect(page.get_by_role("tab", name="Request")).to_be_focused()
+        page.keyboard.press("p")
+        api.expect(page.locator("#state")).to_have_text("held")
+        page.keyboard.press("g")
+        api.expect(page.locator("#state")).to_have_text("live")
         page.keyboard.press("Escape")
         api.expect(page.locator("#detail")).to_be_hidden()
         page.keyboard.press("?")
@@ -198,13 +205,20 @@ def test_an_edited_request_is_sent_again_and_compared(browser: Any, served: Serv
         api.expect(page.locator(".verdict")).to_contain_text("breaking")
 
 
-def test_runs_are_compared_and_one_is_deleted(browser: Any, served: Served) -> None:
+def test_runs_are_compared_exported_renamed_and_deleted(browser: Any, served: Served) -> None:
     with opened(browser, served, "/runs") as page:
         page.get_by_label("Choose run 1 to compare").check()
         page.get_by_label("Choose run 2 to compare").check()
         page.get_by_role("button", name="Compare the two chosen").click()
         api.expect(page.locator(".verdict")).to_contain_text("compared")
         page.goto(f"{served.url}/runs/1")
+        with page.expect_download() as loaded:
+            page.get_by_role("link", name="HAR").click()
+        assert ID in loaded.value.path().read_text()
+        page.get_by_role("button", name="Rename").click()
+        page.get_by_label("Name", exact=True).fill("the good one")
+        page.get_by_role("button", name="Save").click()
+        api.expect(page.get_by_role("heading", level=1)).to_contain_text("the good one")
         page.get_by_role("button", name="Delete").click()
         page.get_by_role("button", name="Delete it").click()
         api.expect(page.locator("tbody tr")).to_have_count(1)
@@ -313,13 +327,17 @@ def test_a_whole_run_is_replayed_and_leads_to_the_comparison(browser: Any, serve
         api.expect(page.locator(".verdict")).to_contain_text("breaking")
 
 
-def test_an_exchange_is_copied_as_hurl_and_python(browser: Any, served: Served) -> None:
+def test_an_exchange_is_copied_as_curl_hurl_and_python(browser: Any, served: Served) -> None:
     permissions = ["clipboard-read", "clipboard-write"]
     with opened(browser, served, "/exchanges/2", permissions=permissions) as page:
         for name, word in (("hurl", f"/Users/{ID}"), ("Python", "def test_")):
             page.get_by_role("button", name=f"Copy as {name}").click()
             api.expect(page.locator("#spoken")).to_contain_text(name)
             assert word in page.evaluate("navigator.clipboard.readText()")
+        page.locator("#rows").focus()
+        page.keyboard.press("c")
+        api.expect(page.locator("#spoken")).to_contain_text("curl")
+        assert page.evaluate("navigator.clipboard.readText()").startswith("curl ")
 
 
 def test_two_exchanges_are_chosen_by_keyboard_and_stand_side_by_side(browser: Any, served: Served) -> None:
@@ -395,9 +413,9 @@ def test_times_are_local_and_utc_on_hover(browser: Any, served: Served) -> None:
 
 
 def test_a_mock_is_started_from_the_page_answers_and_is_stopped(browser: Any, served: Served) -> None:
-    with opened(browser, served, "/runs/1") as page:
+    with opened(browser, served, "/exchanges/2") as page:
         page.set_default_timeout(60_000)  # it is a process of its own
-        page.get_by_role("button", name="Use in mock").click()
+        page.get_by_role("link", name="Use in mock").click()
         api.expect(page.get_by_role("dialog")).to_contain_text("scimproxy mock 1")
         page.get_by_label("Stateful").check()
         page.get_by_role("button", name="Start it here").click()
@@ -419,3 +437,18 @@ def test_the_place_of_findings_says_that_nothing_has_looked(browser: Any, served
         page.get_by_role("tab", name="SCIM").click()
         api.expect(page.get_by_role("heading", name="Findings")).to_be_visible()
         api.expect(page.get_by_role("tabpanel")).to_contain_text("No SCIM rules have looked at this exchange yet.")
+
+
+def test_the_number_of_a_big_run_comes_after_its_page(
+    browser: Any, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scimproxy.web.pages._COUNTED", 3)
+    monkeypatch.setattr("scimproxy.web.pages._COUNTED_EACH", 3)
+    with opened(browser, served, "/runs") as page:
+        assert "very many" in page.request.get(f"{served.url}/runs").text()
+        api.expect(page.locator("tbody tr").nth(1)).to_contain_text("6")
+        api.expect(page.locator("[data-count]")).to_have_count(0)
+        page.goto(f"{served.url}/runs/1")
+        api.expect(page.locator("dl.facts")).to_contain_text("Exchanges6")
+        page.get_by_role("button", name="Replay…").click()
+        api.expect(page.get_by_role("button", name="Send 6 requests")).to_be_visible()

@@ -99,6 +99,10 @@ function forms() {
     button.addEventListener("click", () => document.getElementById(button.dataset.open).showModal());
   for (const button of document.querySelectorAll("[data-close]"))
     button.addEventListener("click", () => button.closest("dialog").close());
+  if (location.hash === "#mocking") { // from an exchange: "use in mock"; once
+    history.replaceState(null, "", location.pathname + location.search);
+    document.getElementById("mocking")?.showModal();
+  }
   // Two runs are chosen by their boxes.
   const compare = document.getElementById("compare-runs");
   const chosen = () => [...document.querySelectorAll("input[name=pick]:checked")].map((box) => Number(box.value)).sort((a, b) => a - b);
