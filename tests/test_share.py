@@ -82,11 +82,15 @@ def test_a_pruned_run_is_shared_no_more(db: Path) -> None:
     assert shares(db) == []
 
 
-def test_a_database_of_the_third_schema_opens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("schema", [3, 4])
+def test_a_database_of_an_earlier_schema_opens(tmp_path: Path, schema: int) -> None:
     path = tmp_path / "s.db"
-    shutil.copy(Path(__file__).parent / "data" / "schema-3.db", path)
+    shutil.copy(Path(__file__).parent / "data" / f"schema-{schema}.db", path)
     with Reader.open(path) as reader:
         assert [run.name for run in reader.runs()] == ["sample", "sample suite"]
+        suite = reader.suite(2)
+        assert suite is not None
+        assert (suite.command, suite.folder) == ((), None)
     assert shares(path) == []
     share_run(path, 1, TOKEN, keep_names=False, now=T0, expires_at=None)
     assert len(shares(path)) == 1
