@@ -119,6 +119,10 @@ class SuiteOptions:
     keep_secrets: bool = False
     retries: int = 0
     """How often a request is sent again that met a busy or broken server (`retrying`); Runscope never does."""
+    command: tuple[str, ...] = ()
+    """The words after `scimproxy run` that run it again, without secrets."""
+    folder: str | None = None
+    """Where they were typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,15 @@ class _SuiteRun:
 
         def with_facts(result: SuiteResult) -> SuiteResult:
             return self._masked(
-                replace(result, source=options.source, target=options.target, started_at=began, run_id=run.id)
+                replace(
+                    result,
+                    source=options.source,
+                    target=options.target,
+                    started_at=began,
+                    run_id=run.id,
+                    command=options.command,
+                    folder=options.folder,
+                )
             )
 
         result = self._runner.result(canceled="the run was ended from outside")

@@ -74,17 +74,17 @@ def made(number: int) -> Exchange:
     return exchange(request=request("GET", path, headers=headers), answer=one)
 
 
-def make(path: Path, rows: int) -> None:
-    """Make the database, derived rows and all."""
+def make(path: Path, rows: int, runs: int = RUNS) -> None:
+    """Make the database, derived rows and all; its exchanges in so many runs, one after the other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     unfinished = path.with_suffix(".part")
     for old in path.parent.glob(f"{unfinished.name}*"):
         old.unlink()
     with Store.open(unfinished) as store:
-        for number in range(RUNS):
+        for number in range(runs):
             begun = store.start_run(run(name=f"run {number + 1}"))
-            for at in range(number * rows // RUNS, (number + 1) * rows // RUNS):
+            for at in range(number * rows // runs, (number + 1) * rows // runs):
                 store.submit(made(at))
             store.flush()
             assert begun.id is not None

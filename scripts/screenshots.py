@@ -33,6 +33,7 @@ from okta_like import OktaLike  # noqa: E402
 from scimproxy.demo import Demo, serve  # noqa: E402
 from scimproxy.exchange import TunnelEvent  # noqa: E402
 from scimproxy.store import Reader, Store  # noqa: E402
+from scimproxy.web.door import folder_of  # noqa: E402
 from scimproxy.web.server import Inspector, InspectorOptions  # noqa: E402
 
 TOKEN = "for-the-pictures-only-and-no-longer"
@@ -59,6 +60,7 @@ def scimproxy(db: Path, *words: str, auth: str = "", may_fail: bool = False) -> 
     """Run a command on the database; `auth` is its standard input."""
     done = subprocess.run(
         [sys.executable, "-m", "scimproxy", *words, "--db", str(db)],
+        cwd=db.parent,
         env={**os.environ, "NO_COLOR": "1"},
         input=auth,
         capture_output=True,
@@ -135,6 +137,11 @@ def states(db: Path, report: Path) -> Iterator[State]:
         page.get_by_role("option").nth(3).wait_for()
         page.keyboard.press("ArrowDown")
 
+    def comparing(page: Page) -> None:
+        page.get_by_role("button", name="Compare with…").click()
+        page.locator(".near li").nth(2).wait_for()
+        page.keyboard.press("ArrowDown")
+
     def replaying(page: Page) -> None:
         page.get_by_role("button", name="Replay…").click()
         page.locator("#replaying[open]").wait_for()
@@ -143,6 +150,7 @@ def states(db: Path, report: Path) -> Iterator[State]:
     yield State("detail", f"/exchanges/{created.id}?run={records[1]}", ".exchange", tab(2))
     yield State("connection", f"/exchanges/{listed.id}?run={records[1]}", ".exchange", tab(3))
     yield State("scim", f"/exchanges/{patched.id}?run={records[1]}", ".exchange", tab(4))
+    yield State("compare", f"/exchanges/{patched.id}?run={records[1]}", ".exchange", comparing)
     yield State("filter", "/", ".row[data-id]", typing)
     yield State("replay", f"/exchanges/{created.id}?run={records[1]}", ".exchange", replaying)
     yield State("runs", "/runs", "h1")
@@ -161,7 +169,7 @@ def take(page: Page, path: Path) -> None:
     session.detach()
 
 
-def pictures(browser: Browser, url: str, all_states: list[State], folder: Path, kept: Callable[[str], bool]) -> None:
+def pictures(browser: Browser, url: str, all_states: list[State], folder: Path) -> None:
     """Take every state in every size and scheme."""
     for width, height in SIZES.items():
         for scheme in SCHEMES:
@@ -174,8 +182,6 @@ def pictures(browser: Browser, url: str, all_states: list[State], folder: Path, 
             page.locator(".row[data-id]").first.wait_for()
             for state in all_states:
                 name = f"{state.name}-{width}-{scheme}.webp"
-                if not kept(name):
-                    continue
                 page.goto(state.path if "://" in state.path else url + state.path)
                 page.locator(state.ready).first.wait_for()
                 state.act(page)
@@ -195,7 +201,7 @@ def inspecting(loop: Loop, db: Path) -> Iterator[str]:
 
     inspector = loop(begin())
     try:
-        yield inspector.url.rstrip("/")
+        yield inspector.url.rstrip("/") + folder_of(TOKEN)
     finally:
         loop(inspector.stop())
 
@@ -203,14 +209,12 @@ def inspecting(loop: Loop, db: Path) -> Iterator[str]:
 def main() -> None:
     """Make the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kept", action="store_true", help="only those that are in the repository")
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "docs" / "images")
     options = parser.parse_args()
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("chromium is not installed")
     options.folder.mkdir(parents=True, exist_ok=True)
-    have = {path.name for path in (ROOT / "docs" / "images").glob("*.webp")}
     loop = Loop()
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         db, report = Path(name) / "scimproxy.db", Path(name) / "run.html"
@@ -222,7 +226,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         with inspecting(loop, db) as url:
             made = list(states(db, report))
-            pictures(browser, url, made, options.folder, lambda one: not options.kept or one in have)
+            pictures(browser, url, made, options.folder)
         browser.close()
         loop(good.close())
         loop(bad.close())

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from inspectors import TOKEN
 
+from scimproxy.web.door import folder_of
 from scimproxy.web.server import Inspector, InspectorOptions
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is a dev dependency: ./scripts/test installs it")
@@ -52,7 +53,7 @@ class Served:
 
         self.inspector = self._do(begin())
         self.options = replace(self.options, port=self.inspector.port)
-        self.url = self.inspector.url.rstrip("/")
+        self.url = self.inspector.url.rstrip("/") + folder_of(self.options.token)
 
     def stop(self) -> None:
         self._do(self.inspector.stop())
@@ -66,10 +67,10 @@ class Served:
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
+def chromium(*more: str) -> Iterator[Any]:
     """A browser without a window."""
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *more])
         yield browser
         browser.close()
 

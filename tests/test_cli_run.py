@@ -381,3 +381,31 @@ def test_a_named_secret_comes_from_the_environment(
     assert done.exit_code == 0, done.output
     assert "hush-hush" not in done.output
     assert not any(b"hush-hush" in file.read_bytes() for file in tmp_path.iterdir() if file != suite)
+
+
+def test_how_it_was_run_is_kept_without_secrets_and_runs_it_again(server: Demo, tmp_path: Path) -> None:
+    suite = write(
+        tmp_path / "s.json",
+        users(headers={"Authorization": "{{auth}}", "X-Here": "{{place}} {{apiToken}}"}, assertions=[status(200)]),
+        users(assertions=[status(500)]),
+    )
+    variables = tmp_path / "env.json"
+    variables.write_text(json.dumps({"place": "from the file"}))
+    db = tmp_path / "a.db"
+    given = ("run", suite, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--env", variables, "--step", "1")
+    done = call(*given, "--var", "apiToken=s3cret-value", "--insecure", "--html", tmp_path / "r.html", "--db", db)
+    assert done.exit_code == 0, done.output
+    with Reader.open(db) as reader:
+        first = reader.suite(1)
+    assert first is not None
+    assert first.folder == str(Path.cwd())
+    assert first.command[0] == str(suite)
+    assert {"-", "apiToken=<apiToken>", str(variables), "--insecure"} <= set(first.command)
+    assert not {"--html", "--db"} & set(first.command)
+    assert b"s3cret-value" not in db.read_bytes()
+    again = [word.replace("=<apiToken>", "=s3cret-value") for word in first.command]
+    assert call("run", *again, "--db", db, input_=f"Bearer {TOKEN}\n").exit_code == 0
+    with Reader.open(db) as reader:
+        second = reader.suite(2)
+    assert second is not None
+    assert second.command == first.command

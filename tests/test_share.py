@@ -10,6 +10,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,14 +18,17 @@ import aiohttp
 import factories
 import pytest
 from click.testing import CliRunner
+from conformance.tunnels import standin_agent
 from recording import command, environment
+from standins.edge import TOKEN as EDGE_TOKEN
 
 from scimproxy.cli import cli
 from scimproxy.errors import StoreError
 from scimproxy.share_site import Site
 from scimproxy.store import Reader, Store
 from scimproxy.store.prune import prune
-from scimproxy.store.shares import find_share, share_run, shares, unshare_run
+from scimproxy.store.schema import SCHEMA_VERSION
+from scimproxy.store.shares import clear_dead, find_share, share_run, shares, unshare_run
 
 TOKEN = "t" * 43
 T0 = factories.T0
@@ -78,16 +82,33 @@ def test_a_pruned_run_is_shared_no_more(db: Path) -> None:
     assert shares(db) == []
 
 
-def test_a_database_of_the_third_schema_opens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("schema", [3, 4])
+def test_a_database_of_an_earlier_schema_opens(tmp_path: Path, schema: int) -> None:
     path = tmp_path / "s.db"
-    shutil.copy(Path(__file__).parent / "data" / "schema-3.db", path)
+    shutil.copy(Path(__file__).parent / "data" / f"schema-{schema}.db", path)
     with Reader.open(path) as reader:
         assert [run.name for run in reader.runs()] == ["sample", "sample suite"]
+        suite = reader.suite(2)
+        assert suite is not None
+        assert (suite.command, suite.folder) == ((), None)
     assert shares(path) == []
     share_run(path, 1, TOKEN, keep_names=False, now=T0, expires_at=None)
     assert len(shares(path)) == 1
     with contextlib.closing(sqlite3.connect(path)) as conn:
-        assert conn.execute("PRAGMA user_version").fetchone()[0] == 4
+        assert conn.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+
+
+def test_a_link_whose_listener_is_gone_opens_nothing_and_is_cleared(db: Path) -> None:
+    share_run(db, 1, TOKEN, keep_names=False, now=T0, expires_at=None)
+    share_run(db, 2, "u" * 43, keep_names=False, now=T0, expires_at=None)
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as dead:
+        gone = f"{dead.pid}:1"
+    with contextlib.closing(sqlite3.connect(db)) as conn, conn:
+        conn.execute("UPDATE shares SET process = ? WHERE run_id = 1", (gone,))
+    assert find_share(db, TOKEN, T0) is None
+    assert [one.run_id for one in shares(db)] == [2]
+    assert (clear_dead(db), clear_dead(db)) == (1, 0)
+    assert [one.run_id for one in shares(db)] == [2]
 
 
 async def test_the_link_shows_the_run_and_everything_else_nothing(db: Path) -> None:
@@ -206,6 +227,29 @@ def test_a_tunnel_makes_the_link_public(db: Path, tmp_path: Path) -> None:
     assert links[1].startswith("https://abc.example.test/s/")
     assert links[0].rpartition("/")[2] == links[1].rpartition("/")[2]
     assert shares(db) == []
+
+
+def test_ngrok_makes_the_link_public_and_nothing_else(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NGROK_AUTHTOKEN", EDGE_TOKEN)
+    agent = standin_agent(tmp_path)
+    with subprocess.Popen(
+        command("share", "mine", "--db", db, "--tunnel", "ngrok", "--ngrok-path", agent),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        here, public = (process.stdout.readline().strip() for _ in range(2))
+        base, _, token = public.partition("/s/")
+        assert base != here.partition("/s/")[0]
+        assert _status(public) == 200
+        for path in ("/", "/runs", "/api/v1/runs", "/static/page.js", f"/s/{token[::-1]}"):
+            assert _status(base + path) == 404
+        unshare_run(db, 1)
+        assert _status(public) == 404  # private again, through the tunnel too
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 0, told
 
 
 def test_what_a_user_gets_wrong(db: Path) -> None:

@@ -215,7 +215,7 @@ def test_a_suite_is_followed_and_looked_at_until_ctrl_c(tmp_path: Path) -> None:
             status, page = ask(int(said[1]), "/runs/1", Authorization=f"Bearer {said[2]}")
             assert status == 200
             assert "List users" in page
-            assert f"scimproxy run mine.json --target {target} --auth - --db" in page
+            assert f"&amp;&amp; scimproxy run {suite} --target {target} --skip-preflight --db" in page
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=30)
             assert process.returncode == 0

@@ -40,6 +40,27 @@ def test_pieces_hold_what_one_look_holds(reader: Reader, monkeypatch: pytest.Mon
     reader.close()
 
 
+def test_words_are_looked_for_in_pieces_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The index knows parts of three letters: it says yes to all of these, and each has to be looked at.
+    with Store.open(tmp_path / "a.db") as store:
+        store.start_run(run())
+        for number in range(1, 91):
+            store.add(exchange(body="abcd" if number in {5, 66} else "abc bcd"))
+    monkeypatch.setattr(searching, "LIMIT_S", 0.0)
+    with Reader.open(tmp_path / "a.db") as reader:
+        found: list[int] = []
+        before, asked = None, 0
+        while True:
+            looked = look_back(reader, parse_query("abcd"), run=None, before=before, limit=9)
+            found += [row.id for row in looked.rows]
+            asked += 1
+            if not looked.more:
+                break
+            before = looked.searched
+        assert found == [66, 5]
+        assert asked == 5
+
+
 def test_one_look_is_enough_where_it_is_quick(reader: Reader) -> None:
     for text, before, ids, more in [
         ("method:DELETE", None, [61, 60], True),

@@ -14,6 +14,7 @@ from inspectors import ID, SCRIPT, TOKEN, USER, Client, fill, inspecting
 from listeners import http, listener
 
 from scimproxy.store import Reader, Store
+from scimproxy.web.door import folder_of
 from scimproxy.web.server import Inspector, InspectorOptions
 
 PATHS = {"{mock}": "1", "{exchange}": "1", "{run}": "1", "{side}": "response", "{file}": "page.js"}
@@ -31,6 +32,9 @@ def filled(path: str) -> str:
     return path
 
 
+OPEN = ("POST", "/api/v1/session")
+
+
 async def test_every_route_demands_the_token(db: Path) -> None:
     async with inspecting(db) as client:
         routes = [
@@ -38,7 +42,7 @@ async def test_every_route_demands_the_token(db: Path) -> None:
         ]
         assert len(routes) > 25
         for method, path in routes:
-            if path == "/static/{file}" or (method, path) == ("POST", "/api/v1/session"):
+            if path.endswith("/static/{file}") or (method, path.removeprefix(folder_of(TOKEN))) == OPEN:
                 continue  # these give nothing away: our own files, and the door
             for token in (None, "wrong"):
                 status, text, answer = await client.ask(method, filled(path), token=token, json={})
@@ -78,20 +82,33 @@ async def test_what_is_no_http_is_not_logged(db: Path, caplog: pytest.LogCapture
 
 async def test_the_token_is_exchanged_for_a_strict_cookie(db: Path) -> None:
     async with inspecting(db) as client:
-        status, _, answer = await client.ask("POST", "/api/v1/session", token=None, json={"token": TOKEN})
-        assert status == 204
+        status, text, answer = await client.ask("POST", "/api/v1/session", token=None, json={"token": TOKEN})
+        assert status == 200
+        home = json.loads(text)["home"]
         cookie = answer.headers["Set-Cookie"]
+        assert f"Path={home}/" in cookie
         assert "HttpOnly" in cookie
         assert "SameSite=Strict" in cookie
         assert TOKEN not in cookie
-        assert (await client.ask("GET", "/api/v1/runs", token=None))[0] == 200
+        # It opens its folder and is sent nowhere else, neither here nor to a neighbour on another port.
+        assert (await client.ask("GET", "/api/v1/runs", token=None))[0] == 401
+        assert (await client.ask("GET", f"{home}/api/v1/runs", token=None))[0] == 200
         # The cookie alone changes nothing: a form of another page would send no Origin of ours.
         change = {"json": {"note": "x"}}
-        assert (await client.ask("PATCH", "/api/v1/exchanges/1", token=None, **change))[0] == 401
+        first = f"{home}/api/v1/exchanges/1"
+        assert (await client.ask("PATCH", first, token=None, **change))[0] == 401
         ours = {"Origin": client.url}
-        assert (await client.ask("PATCH", "/api/v1/exchanges/1", token=None, headers=ours, **change))[0] == 200
-        assert (await client.ask("DELETE", "/api/v1/session", token=None, headers=ours))[0] == 204
-        assert (await client.ask("GET", "/api/v1/runs", token=None))[0] == 401
+        assert (await client.ask("PATCH", first, token=None, headers=ours, **change))[0] == 200
+        assert (await client.ask("DELETE", f"{home}/api/v1/session", token=None, headers=ours))[0] == 204
+        assert (await client.ask("GET", f"{home}/api/v1/runs", token=None))[0] == 401
+
+
+async def test_who_is_not_known_is_not_told_the_folder(db: Path) -> None:
+    async with inspecting(db) as client:
+        for path in ("/", "/runs", "/api/v1/runs", "/static/page.js", "/nothing", "/~nothing/"):
+            for headers in ({}, {"Host": "evil.example"}, {"Origin": "http://127.0.0.1:1"}):
+                _, text, answer = await client.ask("GET", path, token=None, headers=headers)
+                assert folder_of(TOKEN) not in text + str(answer.headers), path
 
 
 async def test_guessing_ends_soon(db: Path) -> None:

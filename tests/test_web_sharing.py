@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
 import aiohttp
 import pytest
 from inspectors import fill, inspecting
+from listeners import free_port
 
 from scimproxy.store.shares import share_run, shares
 
@@ -67,6 +70,28 @@ async def test_what_was_shared_from_here_ends_with_the_inspector(db: Path) -> No
         assert [one.run_id for one in shares(db)] == [1, 2]
         assert (await client.json("/api/v1/runs/2/share"))["shareable"] is True
     assert [one.run_id for one in shares(db)] == [2]  # `scimproxy share` in another terminal goes on
+
+
+async def test_what_a_killed_listener_left_is_taken_away_by_the_next(db: Path) -> None:
+    share_run(db, 1, "t" * 43, keep_names=False, now=0, expires_at=None)
+    share_run(db, 2, "u" * 43, keep_names=False, now=0, expires_at=None)
+    with contextlib.closing(sqlite3.connect(db)) as conn, conn:
+        conn.execute("UPDATE shares SET process = '4194305:1' WHERE run_id = 1")  # above every process id
+    async with inspecting(db):
+        with contextlib.closing(sqlite3.connect(db)) as conn:
+            assert conn.execute("SELECT run_id FROM shares").fetchall() == [(2,)]
+
+
+async def test_links_lead_to_the_port_that_was_asked_for(db: Path) -> None:
+    port = free_port()
+    async with inspecting(db, share_port=port) as client:
+        url = json.loads((await client.ask("POST", SHARE, json={}))[1])["url"]
+        assert url.startswith(f"http://127.0.0.1:{port}/s/")
+        async with inspecting(db, share_port=port) as other:
+            status, text, _ = await other.ask("POST", SHARE, json={})
+            assert status == 400
+            assert "--share-port" in text
+            assert (await seen(url))[0] == 200  # the first goes on
 
 
 async def test_an_inspector_that_only_shows_shares_nothing(db: Path) -> None:

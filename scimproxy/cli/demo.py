@@ -53,6 +53,7 @@ def demo_command(
     list_defects: bool,
     ui: bool,
     ui_port: int | None,
+    share_port: int,
     as_json: bool,
 ) -> None:
     """See it work: a SCIM server, the recorder before it, a client that uses it, and a suite that checks it.
@@ -70,7 +71,7 @@ def demo_command(
 
     async def play() -> Stopped:
         # Without --serve it is over before anybody has opened a page.
-        async with inspecting(db, ui=ui and keep, ui_port=ui_port) as url:
+        async with inspecting(db, ui=ui and keep, ui_port=ui_port, share_port=share_port) as url:
             return await _play(db, port, keep=keep, defects=defects, as_json=as_json, inspector=url)
 
     stopped = run_in_loop(play())

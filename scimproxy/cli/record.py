@@ -172,7 +172,14 @@ def up_command(target: str | None, *, db: Path, as_json: bool, **given: Any) -> 
     printer = Printer(options, as_json=as_json)
     suites = _suites(given["suites"], ui=given["ui"])
     printer.follows = given["suites"]
-    run_recording(options, printer, ui=given["ui"], ui_port=given["ui_port"], suites=suites)
+    run_recording(
+        options,
+        printer,
+        ui=given["ui"],
+        ui_port=given["ui_port"],
+        share_port=given["share_port"],
+        suites=suites,
+    )
 
 
 def _suites(names: tuple[str, ...], *, ui: bool) -> tuple[str, ...]:
@@ -261,12 +268,14 @@ def run_recording(
     ui: bool = False,
     ui_port: int | None = None,
     suites: tuple[str, ...] = (),
+    share_port: int = 0,
 ) -> None:
     """Record until a signal comes, with an inspector beside it; exits with 130 where it was asked to end at once."""
     from scimproxy.app import Stop, record, run_in_loop
 
     async def until_stopped() -> Stopped:
-        async with inspecting(options.db, ui=ui, ui_port=ui_port, suites=suites) as url:
+        where = inspecting(options.db, ui=ui, ui_port=ui_port, share_port=share_port, suites=suites)
+        async with where as url:
             printer.inspector = url
             return await record(options, printer, Stop())
 

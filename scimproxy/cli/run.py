@@ -17,6 +17,7 @@ import click
 
 from scimproxy.cli.group import INTERRUPTED
 from scimproxy.cli.options import Number, auth_option, db_option, json_option
+from scimproxy.cli.ui import share_port_option
 from scimproxy.errors import ScimproxyError, UsageError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--ui-port", type=Number(0, 65535), metavar="PORT", help="With --ui: its port; 0: any.  [default: 8081]"
 )
+@share_port_option
 @click.option("--keep-secrets", is_flag=True, help="Store tokens and passwords as they came. Careful.")
 @db_option
 @json_option("the result, with Runscope's names,")
@@ -87,8 +89,9 @@ def run_command(suite: str, *, db: Path, as_json: bool, **given: Any) -> None:  
     from scimproxy.cli.reports import check_places, write_reports
 
     check_places(given)
-    if given["ui_port"] is not None and not given["ui"]:
-        raise UsageError("--ui-port is for --ui", hint="add --ui")
+    for name in ("ui_port", "share_port"):
+        if given[name] and not given["ui"]:
+            raise UsageError(f"--{name.replace('_', '-')} is for --ui", hint="add --ui")
     options = _options(suite, db, {**given, "auth": read_auth(given["auth"])})
 
     def report(result: SuiteResult) -> None:
@@ -127,6 +130,7 @@ def _named_secrets(names: Iterable[str]) -> dict[str, str]:
 
 
 def _options(name: str, db: Path, given: Mapping[str, Any]) -> SuiteOptions:
+    from scimproxy.cli.again import words_again
     from scimproxy.proxy.engine import Target
     from scimproxy.suite.library import choose_test, find_suite, read_bounded, tests_of
     from scimproxy.suite.masking import secrets_of
@@ -151,6 +155,7 @@ def _options(name: str, db: Path, given: Mapping[str, Any]) -> SuiteOptions:
     known = {**environment.initial_variables, **pinned}
     if target is None:
         target = next((str(known[one]).rstrip("/") for one in TARGET_NAMES if one in known), None)
+    secrets = secrets_of(known) | secrets_of({"auth": auth}) | frozenset(named_secrets.values())
     return SuiteOptions(
         suite=suite,
         db=db,
@@ -158,7 +163,7 @@ def _options(name: str, db: Path, given: Mapping[str, Any]) -> SuiteOptions:
         source=name if path.name == f"{name}.json" else str(path.name),
         target=target,
         pinned=pinned,
-        secrets=secrets_of(known) | secrets_of({"auth": auth}) | frozenset(named_secrets.values()),
+        secrets=secrets,
         named_secrets=named_secrets,
         initial_scripts=scripts,
         only=_selected(given["steps"], len(suite.steps)),
@@ -169,6 +174,8 @@ def _options(name: str, db: Path, given: Mapping[str, Any]) -> SuiteOptions:
         ca=given["ca"],
         others=tests,
         keep_secrets=given["keep_secrets"],
+        command=words_again(click.get_current_context(), secrets),
+        folder=str(Path.cwd()),
     )
 
 
@@ -254,7 +261,8 @@ def _run(
     async def whole(engine: ScriptEngine) -> SuiteResult:
         if not given["skip_preflight"] and options.target is not None:
             await inspect(options, seed=given["seed_user"])
-        async with inspecting(options.db, ui=given["ui"], ui_port=given["ui_port"]) as url:
+        ports = {"ui_port": given["ui_port"], "share_port": given["share_port"]}
+        async with inspecting(options.db, ui=given["ui"], **ports) as url:
             with _progress(options) as progress:
                 teller = Teller(progress, quiet=as_json, chosen=options.only is not None, inspector=url)
                 result = await run_suite(options, Sandbox(engine, options.named_secrets), teller, Stop())

@@ -14,15 +14,24 @@ import click
 
 from scimproxy.cli.options import Number, db_option, open_reader, resolve_run
 
-__all__ = ["UI_NAMES", "inspecting", "ui_command", "ui_options"]
+__all__ = ["UI_NAMES", "inspecting", "share_port_option", "ui_command", "ui_options"]
 
-UI_NAMES = ("ui_port", "ui")
+UI_NAMES = ("ui_port", "share_port", "ui")
 
 type Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+share_port_option = click.option(
+    "--share-port",
+    type=Number(0, 65535),
+    metavar="PORT",
+    default=0,
+    help="Port of the links to runs that are made shareable in the inspector.  [default: any]",
+)
+
+
 def ui_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--ui-port` and `--no-ui`."""
+    """Add `--ui-port`, `--share-port` and `--no-ui`."""
     options = (
         click.option(
             "--ui-port",
@@ -30,6 +39,7 @@ def ui_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="PORT",
             help="Port of the inspector; 0: any.  [default: 8081, or any where that is taken]",
         ),
+        share_port_option,
         click.option(
             "--ui/--no-ui",
             "ui",
@@ -45,7 +55,7 @@ def ui_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @asynccontextmanager
 async def inspecting(
-    db: Path, *, ui: bool, ui_port: int | None, suites: tuple[str, ...] = ()
+    db: Path, *, ui: bool, ui_port: int | None, share_port: int = 0, suites: tuple[str, ...] = ()
 ) -> AsyncIterator[str | None]:
     """Run an inspector beside a recording, during the block; gives its URL with the token.
 
@@ -61,7 +71,8 @@ async def inspecting(
 
     from scimproxy.web.child import ChildOptions, beside
 
-    async with beside(ChildOptions(db=db, token=secrets.token_urlsafe(32), port=ui_port, suites=suites)) as url:
+    options = ChildOptions(db=db, token=secrets.token_urlsafe(32), port=ui_port, share_port=share_port, suites=suites)
+    async with beside(options) as url:
         yield url
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["is_alive", "this_process"]
+__all__ = ["is_alive", "is_gone", "this_process"]
 
 
 def this_process() -> str:
@@ -35,6 +35,11 @@ def is_alive(process: str | None) -> bool:
     except (OSError, OverflowError):  # pragma: no cover - as above
         return False
     return True  # pragma: no cover - as above
+
+
+def is_gone(process: str | None) -> bool:
+    """Whether the process of such a text is known to live no more; where that cannot be known the answer is no."""
+    return (os.name == "posix" or process is None) and not is_alive(process)
 
 
 def _start(pid: int) -> str | None:

@@ -133,6 +133,9 @@ class Reader:
     """Whether a query makes the derived rows that are missing; without, it looks at those exchanges one by one, and
     a recorder beside it never waits for our lock."""
 
+    enough: Callable[[int], bool] | None = None
+    """Told the id of what was just looked at in a search; once it says yes, the search gives no more."""
+
     def __enter__(self) -> Self:
         return self
 
@@ -159,16 +162,23 @@ class Reader:
         rows = self._all(f"SELECT * FROM runs ORDER BY id {order}")  # noqa: S608 - one of two words
         return [run_from_row(row, counts.get(row["id"], 0)) for row in rows]
 
-    def run(self, which: int | Literal["last"]) -> Run | None:
-        """Return a run by its id, or the newest one; None where there is none."""
+    def run(self, which: int | Literal["last"], *, count_to: int | None = None) -> Run | None:
+        """Return a run by its id, or the newest one; None where there is none.
+
+        `count_to`: of a run with more exchanges than these the number is left open, and they are not all read.
+        """
         if which == "last":
             rows = self._all("SELECT * FROM runs ORDER BY id DESC LIMIT 1")
         else:
             rows = self._all("SELECT * FROM runs WHERE id = ?", (which,))
         if not rows:
             return None
-        ((count,),) = self._all("SELECT count(*) FROM exchanges WHERE run_id = ?", (rows[0]["id"],))
-        return run_from_row(rows[0], count)
+        if count_to is None:
+            ((count,),) = self._all("SELECT count(*) FROM exchanges WHERE run_id = ?", (rows[0]["id"],))
+            return run_from_row(rows[0], count)
+        sql = "SELECT count(*) FROM (SELECT 1 FROM exchanges WHERE run_id = ? LIMIT ?)"
+        ((count,),) = self._all(sql, (rows[0]["id"], count_to + 1))
+        return run_from_row(rows[0], None if count > count_to else count)
 
     def run_page(self, *, before: int | None = None, limit: int = 50) -> list[Run]:
         """Return runs, newest first, without their number of exchanges: counting reads a whole run."""
@@ -381,6 +391,8 @@ class Reader:
                         yield exchange.id
                 elif query.matches(exchange, self.operation(exchange)):
                     yield exchange.id
+            if self.enough is not None and self.enough(page[-1].id):
+                return
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

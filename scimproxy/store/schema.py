@@ -15,7 +15,7 @@ __all__ = ["APPLICATION_ID", "DERIVE_VERSION", "OLDEST_READABLE", "SCHEMA_VERSIO
 APPLICATION_ID = 0x5C1A2643
 """Marks the file as ours (`PRAGMA application_id`)."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """The newest migration below (`PRAGMA user_version`)."""
 
 OLDEST_READABLE = 1
@@ -330,6 +330,15 @@ CREATE TABLE shares (
 )
 
 
+_AGAIN = (
+    # How a suite was run, to run it again: a JSON list of what was typed, without secrets, and where that was.
+    "ALTER TABLE suites ADD COLUMN command TEXT",
+    "ALTER TABLE suites ADD COLUMN folder TEXT",
+    # Who serves a link: process id and start. When that process is gone, so is the link.
+    "ALTER TABLE shares ADD COLUMN process TEXT",
+)
+
+
 def next_numbers(conn: sqlite3.Connection) -> tuple[int, int]:
     """Return the next exchange id and the next seq. A prune leaves the highest ones ever given in `progress`."""
     numbers = conn.execute(
@@ -376,5 +385,11 @@ def migrate(conn: sqlite3.Connection) -> None:
         for statement in _SHARES:
             db.execute(statement.strip())
         db.execute("PRAGMA user_version = 4")
+
+    @migrations()  # type: ignore[untyped-decorator]  # as above
+    def m005_again(db: Database) -> None:
+        for statement in _AGAIN:
+            db.execute(statement)
+        db.execute("PRAGMA user_version = 5")
 
     migrations.apply(Database(conn, recursive_triggers=False))

@@ -98,7 +98,9 @@ def find(
     `among` are few: those that were just written, of which each is looked at.
     """
     conditions, values = [plan.where], [*plan.values]
-    for condition, value in (("e.run_id = ?", run_id), ("e.id > ?", after), ("e.id < ?", before)):
+    # With words few are left to look at: the index of runs (`+` leaves it alone) would read a whole run for them.
+    of_run = "e.run_id = ?" if plan.match is None else "+e.run_id = ?"
+    for condition, value in ((of_run, run_id), ("e.id > ?", after), ("e.id < ?", before)):
         if value is not None:
             conditions.append(condition)
             values.append(value)
@@ -115,16 +117,20 @@ def find(
     if plan.match is None or among is not None:
         sources = [(every, values, "e.id")]
     else:
-        # The index gives its rows in order; what it does not hold yet is found by small indexes of its own.
+        # The index gives its rows in order; what it does not hold yet is found by small indexes of its own. Bounds
+        # are said of its own number: else it would give all rows of the database to leave most of them out.
+        bounds = [(sql, value) for sql, value in (("> ?", after), ("< ?", before)) if value is not None]
+        within = "".join(f" AND search_index.rowid {sql}" for sql, _ in bounds)
         indexed = (
             f"{columns} FROM search_index CROSS JOIN exchanges e ON e.id = search_index.rowid {joined}"
-            f" search_index MATCH ? AND {where}"
+            f" search_index MATCH ?{within} AND {where}"
         )
         late = (
             f"{every} AND e.id IN (SELECT id FROM exchanges WHERE state = 'pending' UNION SELECT id FROM exchanges"  # noqa: S608 - our own SQL and question marks
             " WHERE seq > (SELECT value FROM progress WHERE name = 'derived_seq'))"
         )
-        sources = [(indexed, [plan.match, *values], "search_index.rowid"), (late, values, "e.id")]
+        matched = [plan.match, *(value for _, value in bounds), *values]
+        sources = [(indexed, matched, "search_index.rowid"), (late, values, "e.id")]
     pages = [_paged(sql, given, key, select, newest_first=newest_first) for sql, given, key in sources]
     merged = heapq.merge(*pages, key=lambda found: found.id, reverse=newest_first)
     for _, same in itertools.groupby(merged, key=lambda found: found.id):

@@ -23,6 +23,8 @@ __all__ = ["StepMark", "SuiteRows", "delete_suite", "load_marks", "load_suite", 
 
 _SINCE = 2
 """The schema that brought these tables; older files are read, and hold no suites."""
+_COMMAND_SINCE = 5
+"""The schema that brought how a suite was run."""
 _LONGEST = 16_384
 """Characters of a value or a text that are kept; the whole answer is in the exchange."""
 
@@ -55,7 +57,7 @@ def _save(conn: sqlite3.Connection, run_id: int, result: SuiteResult) -> None:
     require_run(conn, run_id)
     conn.execute(
         "REPLACE INTO suites (run_id, result, description, environment, source, canceled, initial_variables,"
-        " warnings) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        " warnings, command, folder) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             run_id,
             result.result,
@@ -65,6 +67,8 @@ def _save(conn: sqlite3.Connection, run_id: int, result: SuiteResult) -> None:
             _maybe(result.canceled),
             json.dumps([[name, value[:_LONGEST]] for name, value in result.initial_variables]),
             json.dumps(list(result.warnings)),
+            json.dumps([_text(word) for word in result.command]) if result.command else None,
+            _maybe(result.folder),
         ),
     )
 
@@ -234,6 +238,8 @@ def load_suite(cursor: sqlite3.Cursor, run_id: int) -> SuiteResult | None:
         initial_variables=tuple((name, value) for name, value in json.loads(head["initial_variables"])),
         run_id=run_id,
         warnings=tuple(json.loads(head["warnings"])),
+        command=tuple(json.loads(head["command"] or "[]")) if version >= _COMMAND_SINCE else (),
+        folder=head["folder"] if version >= _COMMAND_SINCE else None,
     )
 
 

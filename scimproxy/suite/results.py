@@ -123,6 +123,10 @@ class SuiteResult:
     initial_variables: tuple[tuple[str, str], ...] = ()
     run_id: int | None = None
     warnings: tuple[str, ...] = field(default=())
+    command: tuple[str, ...] = ()
+    """The words after `scimproxy run` that run it again, without secrets; empty where they are not known."""
+    folder: str | None = None
+    """Where they were typed: files named in them are found from there."""
 
     @property
     def executed(self) -> tuple[StepResult, ...]:

@@ -28,6 +28,7 @@ from scimproxy.web.comparing import compare_exchanges, compare_runs
 from scimproxy.web.edits import Edits
 from scimproxy.web.following import Follows
 from scimproxy.web.mocks import HOW, Mocks
+from scimproxy.web.nearby import comparable
 from scimproxy.web.openapi import document
 from scimproxy.web.readers import Readers
 from scimproxy.web.replaying import Replaying
@@ -134,6 +135,7 @@ class Api:
                 "GET", f"{exchange}/code", self.code, "The request as code to run",
                 query={"as": ", ".join(_CODE)}, media="text/plain",
             ),
+            Route("GET", f"{exchange}/comparable", self.comparable, "Exchanges to compare it with, and why these"),
             Route("GET", f"{exchange}/resource", self.resource, "The resource before and after, where known"),
             Route(
                 "GET", f"{exchange}/{{side}}/content", self.content, "A body as stored; side is request or response",
@@ -259,6 +261,12 @@ class Api:
         if message is None:
             raise NotThere(f"there is no {side[:20]!r} of exchange {exchange.id}")
         return _file(message.content.data, f"exchange-{exchange.id}-{side}.bin")
+
+    async def comparable(self, request: web.Request) -> web.Response:
+        """Suggest what to compare with."""
+        exchange = await self.whole(request)
+        found = await self._readers.ask(lambda reader: comparable(reader, exchange))
+        return answer({"exchanges": [{**row_json(row), "near": why} for row, why in found]})
 
     async def resource(self, request: web.Request) -> web.Response:
         """Tell the resource before and after."""

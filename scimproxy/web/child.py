@@ -39,6 +39,8 @@ class ChildOptions:
     port: int | None = None
     suites: tuple[str, ...] = ()
     """Suites to look for in the recording that begins next."""
+    share_port: int = 0
+    """Of the listener for shareable runs; 0: any."""
 
 
 class _Child:
@@ -65,6 +67,7 @@ class _Child:
             "port": self.port or given.port,
             "suites": list(given.suites),
             "after_run": self._after_run,
+            "share_port": given.share_port,
         }
         process.stdin.write(json.dumps(told).encode() + b"\n")
         try:
@@ -141,6 +144,7 @@ async def _serve(given: dict[str, Any]) -> None:
                 beside_recorder=True,
                 suites=tuple(given["suites"]),
                 after_run=given["after_run"],
+                share_port=given["share_port"],
             )
         )
         try:

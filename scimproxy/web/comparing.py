@@ -43,12 +43,12 @@ def _exchange(reader: Reader, number: int) -> Seen:
 
 
 def _run(reader: Reader, number: int) -> tuple[str, list[Seen]]:
-    run = reader.run(number)
+    run = reader.run(number, count_to=MOST_EXCHANGES)
     if run is None:
         raise NotThere(f"there is no run {number}")
-    if (run.exchange_count or 0) > MOST_EXCHANGES:
+    if run.exchange_count is None:
         raise UsageError(
-            f"run {number} has {run.exchange_count:,} exchanges; a page compares up to {MOST_EXCHANGES:,}",
+            f"run {number} has more exchanges than the {MOST_EXCHANGES:,} that a page compares",
             hint="`scimproxy diff` compares up to 50,000",
         )
     return f"run {number} ({run.name})", read_run(reader, run)

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-__all__ = ["SAFE", "Asked", "Door", "Refused"]
+__all__ = ["SAFE", "Asked", "Door", "Refused", "folder_of"]
 
 SAFE = frozenset({"GET", "HEAD"})
 """Methods that change nothing."""
@@ -43,6 +43,11 @@ class Refused:
     hint: str
 
 
+def folder_of(token: str) -> str:
+    """Return the folder where a token's pages are, `/~` and what nobody guesses."""
+    return "/~" + hmac.new(token.encode(), b"scimproxy inspector folder", hashlib.sha256).hexdigest()[:32]
+
+
 class Door:
     """The door of one inspector: its token and the port that it listens on."""
 
@@ -50,7 +55,10 @@ class Door:
         self._token = token.encode()
         # What a browser keeps is not the token itself: an old cookie opens nothing after the next start.
         self.cookie = hmac.new(self._token, b"scimproxy inspector cookie", hashlib.sha256).hexdigest()
-        self.cookie_name = f"scimproxy-{port}"  # browsers do not tell ports apart
+        self.cookie_name = f"scimproxy-{port}"
+        # Browsers send a cookie to every port of a host. So it belongs to a folder, which only who gave the token is
+        # told: a neighbour, another server on 127.0.0.1, is never asked for it, and is never sent the cookie.
+        self.folder = folder_of(token)
         self.hosts = frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
 
     def takes(self, token: str) -> bool:

@@ -6,7 +6,10 @@ script or a style of its own (the content security policy would refuse it).
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from scimproxy import __version__, pages
 from scimproxy.detail import detail
 from scimproxy.diff.report import shown
 from scimproxy.errors import ScimproxyError, UsageError
-from scimproxy.exchange import Run
+from scimproxy.exchange import Exchange, Run
 from scimproxy.outline import outline
 from scimproxy.overview import run_json
 from scimproxy.query import parse_query
@@ -45,9 +48,12 @@ __all__ = ["Pages"]
 _HERE = Path(__file__).parent
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _RUNS = 50
-_COUNTED = 100_000
-"""Of runs with more exchanges no outcomes are counted: it would read them all."""
+_COUNTED = 50_000
+"""Of runs with more exchanges no outcomes are counted, and the page asks for their number when it is there."""
+_COUNTED_EACH = 10_000
+"""The same in a list of many runs."""
 _HISTORY = 30
+_WARM_AFTER_S = 0.2
 _CHOICES = 200
 _MOST_BESIDE = 200
 _BEFORE = 50
@@ -57,7 +63,7 @@ _BEFORE = 50
 class Pages:
     """The pages of one inspector."""
 
-    def __init__(self, readers: Readers, api: Api, *, read_only: bool) -> None:
+    def __init__(self, readers: Readers, api: Api, *, read_only: bool, home: str) -> None:
         self._readers = readers
         self._api = api
         self._read_only = read_only
@@ -70,6 +76,7 @@ class Pages:
         made.globals = {
             **made.globals,
             "live": True,
+            "home": home,
             "assets": "/static",
             "version": __version__,
             "read_only": read_only,
@@ -77,8 +84,25 @@ class Pages:
             "nav": "",
         }
         self._environment: Environment = made
-        for name in ("live.html", "part.html"):
+        for name in ("live.html", "door.html", "part.html", "exchange.html"):
             made.get_template(name)  # compiled now, so that the first page is as fast as the next
+
+    async def warm(self) -> None:
+        """Do once, unseen, what a first detail has to do: compile templates, import, read the newest exchange."""
+        await asyncio.sleep(_WARM_AFTER_S)  # who asks at once is answered first
+        for name in self._environment.list_templates():
+            if name.endswith(".html"):
+                await asyncio.to_thread(self._environment.get_template, name)
+
+        def work(reader: Reader) -> None:
+            newest = next(reader.exchanges(limit=1, newest_first=True), None)
+            found = None if newest is None else reader.exchange(newest.id)
+            if found is not None:
+                self._part(found, None)
+                before_and_after(reader, found)
+
+        with contextlib.suppress(ScimproxyError):  # whoever asks is told
+            await self._readers.ask(work)
 
     def routes(self) -> list[Route]:
         """Return the routes of pages, parts of pages and static files."""
@@ -118,8 +142,8 @@ class Pages:
         return self._page("door.html", status=200 if visit else 401)
 
     def say(self, refused: Refused) -> web.Response:
-        """Tell a person why not."""
-        return self._page("message.html", status=refused.status, title=refused.message, hint=refused.hint)
+        """Tell a person why not; who is refused is not told where the pages are."""
+        return self._page("message.html", home="", status=refused.status, title=refused.message, hint=refused.hint)
 
     def error(self, error: ScimproxyError) -> web.Response:
         """Tell a person what went wrong."""
@@ -149,17 +173,19 @@ class Pages:
             suites = [found.run_id, *(run.id or 0 for run in reader.seen_in([found.run_id]))]
             return next(iter(reader.marks(run_ids=suites, exchanges={found.id}, limit=1)), None)
 
+        return _html(self._part(found, await self._readers.ask(step)))
+
+    def _part(self, found: Exchange, step: StepMark | None) -> str:
         operation = operation_of(found)
         clean, _ = redact(found)
-        return self._page(
-            "part.html",
+        return self._environment.get_template("part.html").render(
             d=detail(clean, operation),
             run_id=found.run_id,
             parent_id=found.parent_id,
             resource_type=operation.resource_type or "",
             resource_id=operation.resource_id,
             can_replay=not self._read_only,
-            step=await self._readers.ask(step),
+            step=step,
         )
 
     async def resource_part(self, request: web.Request) -> web.Response:
@@ -202,7 +228,7 @@ class Pages:
 
         def read(reader: Reader) -> dict[str, Any]:
             seq = reader.newest_seq()  # before all else: what comes meanwhile comes as an event too
-            run = reader.run(number_of)
+            run = reader.run(number_of, count_to=_COUNTED)
             if run is None:
                 raise NotThere(f"there is no run {number_of}", hint="it may have been pruned")
             suite = reader.suite(number_of)
@@ -210,9 +236,9 @@ class Pages:
                 "run": _run(run),
                 "seq": seq,
                 "share": open_shares(self._readers.path).get(number_of),
-                "outcomes": reader.outcomes(number_of) if (run.exchange_count or 0) <= _COUNTED else [],
+                "outcomes": [] if run.exchange_count is None else reader.outcomes(number_of),
                 "suite": None if suite is None else _suite(suite),
-                "again": None if suite is None else _again(self._readers.path, run, suite),
+                "again": None if suite is None else _again(self._readers.path, run, without_secrets(suite)),
                 "history": [] if suite is None else _history(reader, run),
                 "beside": {} if suite is None else _beside(reader, run, suite),
                 "seen_in": run.source_run_id if run.kind == "suite" else None,
@@ -267,14 +293,17 @@ class Pages:
         return self._page("tunnel.html", nav="tunnel", **await self._readers.ask(read))
 
     def _page(self, template: str, *, status: int = 200, **values: Any) -> web.Response:  # noqa: ANN401 - for a template
-        text = self._environment.get_template(template).render(**values)
-        return web.Response(
-            body=text.encode("utf-8", "replace"), status=status, content_type="text/html", charset="utf-8"
-        )
+        return _html(self._environment.get_template(template).render(**values), status)
+
+
+def _html(text: str, status: int = 200) -> web.Response:
+    return web.Response(
+        body=text.encode("utf-8", "replace"), status=status, content_type="text/html", charset="utf-8"
+    )
 
 
 def _run(run: Run) -> dict[str, Any]:
-    return {**run_json(run), "started_at": run.started_at, "ended_at": run.ended_at}
+    return {**run_json(run), "started_at": run.started_at, "ended_at": run.ended_at, "any": run.exchange_count != 0}
 
 
 def _counted(reader: Reader, before: int | None) -> list[dict[str, Any]]:
@@ -282,7 +311,7 @@ def _counted(reader: Reader, before: int | None) -> list[dict[str, Any]]:
     found = []
     for one in reader.run_page(before=before, limit=_RUNS):
         assert one.id is not None
-        run = reader.run(one.id)
+        run = reader.run(one.id, count_to=_COUNTED_EACH)
         if run is not None:
             suite = reader.suite(one.id) if one.kind == "suite" else None
             found.append({**_run(run), "result": None if suite is None else suite.result})
@@ -318,13 +347,24 @@ def _suite(suite: SuiteResult) -> dict[str, Any]:
     }
 
 
-def _again(db: Path, run: Run, suite: SuiteResult) -> str | None:
-    """Return the command that runs a suite again; None where its file is not known."""
-    source, target = suite.source or "", suite.target or run.target
-    if not source or not source.isprintable() or source.startswith("-"):
+def _again(db: Path, run: Run, suite: SuiteResult) -> dict[str, Any] | None:
+    """Return the command that runs a suite again, and what of it has to be filled in; None where it is not known.
+
+    Older runs do not know how they were begun: then it is what their file and their target make of it.
+    """
+    words = suite.command
+    if not words:
+        source, target = suite.source or "", suite.target or run.target
+        if not source or source.startswith("-"):
+            return None
+        words = (source, *(() if target is None else ("--target", target, "--auth", "-")))
+    line = shlex.join(["scimproxy", "run", *words, "--db", str(db.absolute())])
+    if suite.command and suite.folder:
+        line = f"cd {shlex.quote(suite.folder)} && {line}"
+    if not line.isprintable():
         return None
-    to = [] if target is None else ["--target", target, "--auth", "-"]
-    return shlex.join(["scimproxy", "run", source, *to, "--db", str(db.absolute())])
+    missing = [word.partition("=")[0] for word in words if re.fullmatch(r"(.+)=<\1>", word)]
+    return {"line": line, "asks": "-" in words, "missing": missing, "guessed": not suite.command}
 
 
 def _history(reader: Reader, run: Run) -> list[dict[str, Any]]:

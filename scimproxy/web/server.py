@@ -18,8 +18,8 @@ from aiohttp import web
 
 from scimproxy.errors import EngineError, ScimproxyError, StoreError
 from scimproxy.web.api import API, Api
-from scimproxy.web.asking import body, of_error, problem
-from scimproxy.web.door import Asked, Door, Refused
+from scimproxy.web.asking import answer, body, of_error, problem
+from scimproxy.web.door import Asked, Door, Refused, folder_of
 from scimproxy.web.edits import Edits, ReadOnly
 from scimproxy.web.feed import Feed
 from scimproxy.web.following import Follows
@@ -79,6 +79,8 @@ class InspectorOptions:
     """Files or bundled suites to look for in the recording that begins next."""
     after_run: int | None = None
     """The newest run before that recording, where it is known already: this inspector was started again."""
+    share_port: int = 0
+    """Where links of shareable runs lead; 0: any port."""
 
 
 class Inspector:
@@ -90,7 +92,7 @@ class Inspector:
         self._feed = Feed(self._readers)
         self._stream = Stream(self._readers, self._feed)
         self._edits = Edits(options.db, read_only=options.read_only)
-        self._sharing = Sharing(options.db, read_only=options.read_only)
+        self._sharing = Sharing(options.db, read_only=options.read_only, port=options.share_port)
         self._replays = Replays(options.db, read_only=options.read_only)
         self._mocks = Mocks(options.db, read_only=options.read_only)
         self._follows = Follows(self._readers, self._feed, read_only=options.read_only)
@@ -103,8 +105,10 @@ class Inspector:
             mocks=self._mocks,
             follows=self._follows,
         )
-        self._pages = Pages(self._readers, self._api, read_only=options.read_only)
+        self._folder = folder_of(options.token)
+        self._pages = Pages(self._readers, self._api, read_only=options.read_only, home=self._folder)
         self._runner: web.AppRunner | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._door: Door | None = None
         self._wrong = 0
         self._locked_until = 0.0
@@ -113,15 +117,15 @@ class Inspector:
 
     @property
     def url(self) -> str:
-        """Where it is, without the token."""
+        """Where it is, without the token; its pages are in a folder that is told for it."""
         host = f"[{self._options.host}]" if ":" in self._options.host else self._options.host
         return f"http://{host}:{self.port}/"
 
     def routes(self) -> list[Route]:
         """Return every route."""
         return [
-            Route("POST", f"{API}/session", self._open_session, "Give the token, get the cookie", open=True,
-                  body={"token": "string"}),
+            Route("POST", f"{API}/session", self._open_session, "Give the token, get the cookie and its folder",
+                  open=True, body={"token": "string"}),
             Route("DELETE", f"{API}/session", self._close_session, "Forget the cookie"),
             Route(
                 "GET", f"{API}/events", self._stream.handle, "Exchanges as they come (server-sent events)",
@@ -138,8 +142,13 @@ class Inspector:
         app.on_response_prepare.append(_harmless)
         self._api.described = [route for route in self.routes() if route.path.startswith(API)]
         for route in self.routes():
-            app.router.add_route(route.method, route.path, route.handler, name=None)
+            for folder in ("", self._folder):  # with the token in a header; with the cookie
+                app.router.add_route(route.method, folder + route.path, route.handler, name=None)
         return app
+
+    def _path(self, path: str) -> str:
+        """Return a path without our folder."""
+        return path.removeprefix(self._folder) if path.startswith(f"{self._folder}/") else path
 
     async def start(self) -> None:
         """Listen.
@@ -155,16 +164,21 @@ class Inspector:
             self.app(), access_log=None, logger=_deaf, handler_cancellation=True, handle_signals=False,
             shutdown_timeout=1.0,
         )  # fmt: skip
+        await self._sharing.begin()
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
         if self._options.suites:
             if self.after_run is None:
                 self.after_run = await self._newest_run()
             self._follows.expect(list(self._options.suites), self.after_run)
+        self._warming = asyncio.create_task(self._pages.warm())
 
     async def stop(self) -> None:
         """End streams, connections, replays and mocks, make private what was shared from here, close the database."""
         self._stream.end()
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
         await self._sharing.close()  # first: whoever is in a hurry to end us finds no link left
@@ -189,15 +203,15 @@ class Inspector:
         if refused is not None:
             return self._say(request, refused)
         resource = request.match_info.route.resource
-        known = resource is not None and (request.method, resource.canonical) in self._open
+        known = resource is not None and (request.method, self._path(resource.canonical)) in self._open
         if not known and not self._door.knows(asked):
-            return self._pages.door(request, api=request.path.startswith("/api/"))
+            return self._pages.door(request, api=self._is_for_programs(request))
         try:
             found: web.StreamResponse = await handler(request)
         except ReadOnly as exc:
             return problem(403, exc.message, exc.hint)
         except ScimproxyError as exc:
-            return of_error(exc) if _is_for_programs(request) else self._pages.error(exc)
+            return of_error(exc) if self._is_for_programs(request) else self._pages.error(exc)
         except web.HTTPException as exc:
             return self._say(request, Refused(exc.status, exc.reason, "look at the address, or go to the first page"))
         except (ConnectionError, asyncio.CancelledError):
@@ -208,9 +222,12 @@ class Inspector:
         return found
 
     def _say(self, request: web.Request, refused: Refused) -> web.StreamResponse:
-        if _is_for_programs(request):
+        if self._is_for_programs(request):
             return problem(refused.status, refused.message, refused.hint)
         return self._pages.say(refused)
+
+    def _is_for_programs(self, request: web.Request) -> bool:
+        return self._path(request.path).startswith("/api/")
 
     async def _open_session(self, request: web.Request) -> web.StreamResponse:
         """Exchange the token for the cookie."""
@@ -224,9 +241,14 @@ class Inspector:
             if self._wrong >= _WRONG_TOKENS:
                 self._wrong, self._locked_until = 0, now + _LOCKED_S
             return problem(401, "This is not the token.", "open the URL that scimproxy printed when it started")
-        response = web.Response(status=204)
+        response = answer({"home": self._door.folder})
         response.set_cookie(
-            self._door.cookie_name, self._door.cookie, path="/", httponly=True, samesite="Strict", max_age=7 * 86_400
+            self._door.cookie_name,
+            self._door.cookie,
+            path=f"{self._door.folder}/",
+            httponly=True,
+            samesite="Strict",
+            max_age=7 * 86_400,
         )
         return response
 
@@ -234,7 +256,7 @@ class Inspector:
         """Forget the cookie."""
         assert self._door is not None
         response = web.Response(status=204)
-        response.del_cookie(self._door.cookie_name, path="/", httponly=True, samesite="Strict")
+        response.del_cookie(self._door.cookie_name, path=f"{self._door.folder}/", httponly=True, samesite="Strict")
         return response
 
 
@@ -260,10 +282,6 @@ def _asked(request: web.Request, door: Door) -> Asked:
         authorization=headers.get("Authorization"),
         cookie=cookie,
     )
-
-
-def _is_for_programs(request: web.Request) -> bool:
-    return request.path.startswith("/api/")
 
 
 def _listen(host: str, port: int) -> socket.socket:

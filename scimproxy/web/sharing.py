@@ -2,12 +2,14 @@
 
 One rule: the listener (share_site.py) is another port that serves shared runs and nothing of the inspector; it is
 started when the first link is made, and with the inspector it ends: the runs that were made shareable here are
-private again. A link is told once, in the answer to the one who made it.
+private again. A link is told once, in the answer to the one who made it. One that died without closing left rows:
+no listener honours them, and the next that begins takes them away.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 from scimproxy.errors import ScimproxyError, UsageError
 from scimproxy.share_site import Site
-from scimproxy.store.shares import Share, share_run, shares, unshare_run
+from scimproxy.store.shares import Share, clear_dead, share_run, shares, unshare_run
 from scimproxy.web.edits import ReadOnly
 
 __all__ = ["Sharing", "open_shares"]
@@ -25,16 +27,23 @@ LASTS_S = 8 * 3600.0
 
 
 class Sharing:
-    """The shareable runs of one database, as its pages make them."""
+    """The shareable runs of one database, as its pages make them; `port` 0: any, when the first link is made."""
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
+    def __init__(self, path: Path, *, read_only: bool, port: int = 0) -> None:
         self._path = path
         self._read_only = read_only
+        self._wanted = port
         self._one = asyncio.Lock()
         self._site: Site | None = None
         self._port = 0
         self._made: dict[int, Share] = {}
         self._closed = False
+
+    async def begin(self) -> None:
+        """Take away what listeners left that are gone; where nothing may be changed it stays, and opens nothing."""
+        if not self._read_only:
+            with contextlib.suppress(ScimproxyError):  # it opens nothing anyway
+                await asyncio.to_thread(clear_dead, self._path)
 
     async def share(self, run_id: int, *, keep_names: bool) -> dict[str, Any]:
         """Make a run shareable and return its link; a link that it had before is dead.
@@ -89,10 +98,13 @@ class Sharing:
             return
         site = Site(self._path)
         try:
-            self._port = await site.start()
+            self._port = await site.start(port=self._wanted)
         except OSError as exc:
             await site.close()
-            raise UsageError(f"the share listener has no port: {exc.strerror or exc}") from exc
+            raise UsageError(
+                f"the share listener cannot have port {self._wanted or 'any'}: {exc.strerror or exc}",
+                hint="end what listens there, or choose another with --share-port" if self._wanted else None,
+            ) from exc
         self._site = site
 
     def _refuse_read_only(self) -> None:

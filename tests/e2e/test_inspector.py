@@ -76,7 +76,7 @@ def test_filter_with_suggestions_search_and_a_mistake(browser: Any, served: Serv
         api.expect(rows(page)).to_have_count(7)
         page.keyboard.press("/")
         page.keyboard.type("op:pa")
-        api.expect(page.get_by_role("option", name="patch", exact=True)).to_be_visible()
+        api.expect(page.locator("#suggestions li")).to_have_text(["patch"])  # of "op:" there were more
         page.keyboard.press("ArrowDown")
         page.keyboard.press("Enter")
         api.expect(rows(page)).to_have_count(1)
@@ -123,6 +123,13 @@ def test_every_tab_by_keyboard_alone(browser: Any, served: Served) -> None:
         api.expect(page.get_by_role("tab", name="Request")).to_be_focused()
         page.keyboard.press("k")
         api.expect(page.locator(".exchange")).to_have_attribute("data-id", "4")
+        page.locator("#rows").focus()
+        page.keyboard.press("Enter")
+        api.expect(page.get_by_role("tab", name="Request")).to_be_focused()
+        page.keyboard.press("p")
+        api.expect(page.locator("#state")).to_have_text("held")
+        page.keyboard.press("g")
+        api.expect(page.locator("#state")).to_have_text("live")
         page.keyboard.press("Escape")
         api.expect(page.locator("#detail")).to_be_hidden()
         page.keyboard.press("?")
@@ -198,28 +205,38 @@ def test_an_edited_request_is_sent_again_and_compared(browser: Any, served: Serv
         api.expect(page.locator(".verdict")).to_contain_text("breaking")
 
 
-def test_runs_are_compared_and_one_is_deleted(browser: Any, served: Served) -> None:
+def test_runs_are_compared_exported_renamed_and_deleted(browser: Any, served: Served) -> None:
     with opened(browser, served, "/runs") as page:
         page.get_by_label("Choose run 1 to compare").check()
         page.get_by_label("Choose run 2 to compare").check()
         page.get_by_role("button", name="Compare the two chosen").click()
         api.expect(page.locator(".verdict")).to_contain_text("compared")
         page.goto(f"{served.url}/runs/1")
+        with page.expect_download() as loaded:
+            page.get_by_role("link", name="HAR").click()
+        assert ID in loaded.value.path().read_text()
+        page.get_by_role("button", name="Rename").click()
+        page.get_by_label("Name", exact=True).fill("the good one")
+        page.get_by_role("button", name="Save").click()
+        api.expect(page.get_by_role("heading", level=1)).to_contain_text("the good one")
         page.get_by_role("button", name="Delete").click()
         page.get_by_role("button", name="Delete it").click()
         api.expect(page.locator("tbody tr")).to_have_count(1)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(350, "dark"), (700, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (700, "light")])
 def test_narrow_pages_do_not_scroll_sideways(browser: Any, served: Served, width: int, scheme: str) -> None:
-    # 350 px are 700 at a zoom of 200 %.
+    # 700 px are what a window of 1400 has at a zoom of 200 %.
     with opened(browser, served, color_scheme=scheme) as page:
         page.set_viewport_size({"width": width, "height": 700})
         for path in (
             "/",
             "/exchanges/3",
             "/runs",
+            "/runs/1",
             "/runs/2",
+            "/tunnel",
+            "/diff?a=1&b=2",
             "/diff?of=exchanges&a=2&b=3",
             f"/resources?type=User&id={ID}",
         ):
@@ -250,11 +267,16 @@ def test_a_suite_is_followed_step_by_step(browser: Any, served: Served) -> None:
         going = store.start_run(run(kind="suite", name="mine"))
         assert going.id is not None
         rows_of = SuiteRows(store, going.id)
-        so_far = SuiteResult(name="mine", result="pass", source="mine.json", started_at=T0)
+        words = ("mine.json", "--target", "http://x.test/scim", "--auth", "-", "--var", "key=<key>")
+        so_far = SuiteResult(name="mine", result="pass", started_at=T0, command=words, folder="/a folder")
         rows_of.save(so_far)
         with opened(browser, served, f"/runs/{going.id}") as page:
             api.expect(page.locator(".verdict")).to_contain_text("running")
-            api.expect(page.get_by_text("scimproxy run mine.json --target")).to_be_visible()
+            again = page.get_by_text(
+                "cd '/a folder' && scimproxy run mine.json --target http://x.test/scim --auth - --var"
+            )
+            api.expect(again).to_be_visible()
+            api.expect(page.locator("#part")).to_contain_text("fill in <key>")
             number = store.add(exchange(run_id=going.id, target="/scim/v2/Users?count=1"))
             rows_of.add(suite_step(note="first step", exchange_id=number))
             api.expect(page.locator(".steps")).to_contain_text("first step")
@@ -305,13 +327,17 @@ def test_a_whole_run_is_replayed_and_leads_to_the_comparison(browser: Any, serve
         api.expect(page.locator(".verdict")).to_contain_text("breaking")
 
 
-def test_an_exchange_is_copied_as_hurl_and_python(browser: Any, served: Served) -> None:
+def test_an_exchange_is_copied_as_curl_hurl_and_python(browser: Any, served: Served) -> None:
     permissions = ["clipboard-read", "clipboard-write"]
     with opened(browser, served, "/exchanges/2", permissions=permissions) as page:
         for name, word in (("hurl", f"/Users/{ID}"), ("Python", "def test_")):
             page.get_by_role("button", name=f"Copy as {name}").click()
             api.expect(page.locator("#spoken")).to_contain_text(name)
             assert word in page.evaluate("navigator.clipboard.readText()")
+        page.locator("#rows").focus()
+        page.keyboard.press("c")
+        api.expect(page.locator("#spoken")).to_contain_text("curl")
+        assert page.evaluate("navigator.clipboard.readText()").startswith("curl ")
 
 
 def test_two_exchanges_are_chosen_by_keyboard_and_stand_side_by_side(browser: Any, served: Served) -> None:
@@ -340,3 +366,89 @@ def test_a_filter_that_fits_rarely_goes_on_by_itself(
             api.expect(page.locator("#empty")).to_contain_text("Nothing fits")
     finally:
         served.close()
+
+
+def test_what_to_compare_with_is_chosen_by_keyboard_and_the_marked_one_stands_first(
+    browser: Any, served: Served
+) -> None:
+    with opened(browser, served, "/exchanges/1") as page:
+        page.locator("#rows").focus()
+        api.expect(page.locator(".exchange")).to_have_attribute("data-id", "1")
+        page.keyboard.press("m")
+        api.expect(page.get_by_role("button", name="Mark")).to_have_attribute("aria-pressed", "true")
+        page.goto(f"{served.url}/exchanges/2")
+        page.get_by_role("button", name="Compare with…").click()
+        listed = page.get_by_role("listbox", name="Exchanges to compare with").get_by_role("option")
+        api.expect(listed.first).to_contain_text("marked")
+        api.expect(listed.first).to_contain_text("Create User bjensen")
+        api.expect(page.get_by_role("combobox", name="Compare with")).to_be_focused()
+        page.keyboard.type("delete")
+        api.expect(listed).to_have_count(1)
+        api.expect(listed.first).to_contain_text("same resource")
+        page.keyboard.press("Control+a")
+        page.keyboard.type("99")
+        api.expect(listed.first).to_contain_text("by its number")
+        page.keyboard.press("Escape")
+        api.expect(page.get_by_role("button", name="Compare with…")).to_be_focused()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Control+a")
+        page.keyboard.press("Delete")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/diff?of=exchanges&a=2&b=1")
+        api.expect(page.locator(".verdict")).to_be_visible()
+
+
+def test_times_are_local_and_utc_on_hover(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/exchanges/2", timezone_id="Asia/Tokyo", locale="en-GB") as page:
+        api.expect(page.locator("#x2 .time")).to_have_attribute(
+            "title", re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:.* UTC$")
+        )
+        for time in (page.locator(".exchange time").first, page.locator("#x2 .time")):
+            utc, shown = time.get_attribute("title") or "", time.text_content() or ""
+            hour = int(utc[11:13])
+            assert f"{(hour + 9) % 24:02}:{utc[14:16]}" in shown, (utc, shown)
+        page.goto(f"{served.url}/runs")
+        assert page.locator("tbody time").first.get_attribute("title").endswith("UTC")
+
+
+def test_a_mock_is_started_from_the_page_answers_and_is_stopped(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/exchanges/2") as page:
+        page.set_default_timeout(60_000)  # it is a process of its own
+        page.get_by_role("link", name="Use in mock").click()
+        api.expect(page.get_by_role("dialog")).to_contain_text("scimproxy mock 1")
+        page.get_by_label("Stateful").check()
+        page.get_by_role("button", name="Start it here").click()
+        mocked = page.get_by_role("form", name="Mock")
+        api.expect(mocked).to_contain_text("stateful", timeout=60_000)
+        url = mocked.locator("code").text_content() or ""
+        made = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "of the page"}
+        answer = page.context.request.post(f"{url}/Users", data=made)
+        assert answer.status == 201
+        mocked.get_by_role("link", name="What it was asked").click()
+        api.expect(rows(page).first).to_contain_text("Create User of the page")
+        page.goto(f"{served.url}/runs/1")
+        page.get_by_role("form", name="Mock").get_by_role("button", name="Stop").click()
+        api.expect(page.get_by_role("form", name="Mock")).to_have_count(0, timeout=60_000)
+
+
+def test_the_place_of_findings_says_that_nothing_has_looked(browser: Any, served: Served) -> None:
+    with opened(browser, served, "/exchanges/2") as page:
+        page.get_by_role("tab", name="SCIM").click()
+        api.expect(page.get_by_role("heading", name="Findings")).to_be_visible()
+        api.expect(page.get_by_role("tabpanel")).to_contain_text("No SCIM rules have looked at this exchange yet.")
+
+
+def test_the_number_of_a_big_run_comes_after_its_page(
+    browser: Any, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scimproxy.web.pages._COUNTED", 3)
+    monkeypatch.setattr("scimproxy.web.pages._COUNTED_EACH", 3)
+    with opened(browser, served, "/runs") as page:
+        assert "very many" in page.request.get(f"{served.url}/runs").text()
+        api.expect(page.locator("tbody tr").nth(1)).to_contain_text("6")
+        api.expect(page.locator("[data-count]")).to_have_count(0)
+        page.goto(f"{served.url}/runs/1")
+        api.expect(page.locator("dl.facts")).to_contain_text("Exchanges6")
+        page.get_by_role("button", name="Replay…").click()
+        api.expect(page.get_by_role("button", name="Send 6 requests")).to_be_visible()

@@ -1,7 +1,11 @@
-"""A thousand exchanges a second arrive: the page stays usable, and at the end it has been told of each."""
+"""A thousand exchanges a second arrive: the page stays usable, and at the end it has been told of each.
+
+For 6 seconds here; `./scripts/bench_pages.py --rush 20` lets it go on for 20 and says what it saw.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +15,7 @@ from browsing import Served, api, chromium, needs_chromium, opened, rows
 from inspectors import fill
 
 pytestmark = [needs_chromium, pytest.mark.slow, pytest.mark.serial]
-SECONDS, RATE = 6, 1000
+SECONDS, RATE = int(os.environ.get("SCIMPROXY_RUSH_SECONDS", "6")), 1000
 WRITER = """
 import sys, time
 from dataclasses import replace
@@ -61,10 +65,12 @@ def test_a_thousand_a_second_are_all_told_and_no_task_is_long(tmp_path: Path) ->
             assert writer.stdout is not None
             assert writer.stdout.readline() == "ready\n"
             page.evaluate("long.length = 0")  # what the first page took is not the question
-            writer.communicate("go\n", timeout=60)
+            writer.communicate("go\n", timeout=60 + SECONDS)
             api.expect(rows(page).first).to_have_id(f"x{7 + SECONDS * RATE}", timeout=30_000)
             assert page.evaluate("[...told].filter(id => id > 7).length") == SECONDS * RATE
-            assert page.evaluate("long.filter(one => one > 200)") == []
+            longest = page.evaluate("Math.max(0, ...long)")
+            sys.stdout.write(f"{SECONDS} s at {RATE} a second: all told; the longest task took {longest:.0f} ms\n")
+            assert longest <= 200
             page.keyboard.press("j")
             api.expect(page.locator(".exchange")).to_be_visible()
     finally:

@@ -1,8 +1,9 @@
 // The detail of one exchange: the server's HTML, made alive: tabs, foldable JSON, copying, note and tags.
 import { ask, copy, localTimes, part, trusted } from "./page.js";
+import { Picker, mark, marked } from "./picker.js";
 
 export class Detail {
-  id = null; #box; #tab = "tab-request"; #abort = null; #told; #wait = 0;
+  id = null; #box; #tab = "tab-request"; #abort = null; #told; #wait = 0; #picker = null;
 
   /** `told` has: closed(), said(text) */
   constructor(box, told) {
@@ -26,6 +27,8 @@ export class Detail {
       const scrolled = this.#box.querySelector(".exchange")?.dataset.id === String(id) ? this.#box.scrollTop : 0;
       this.#box.innerHTML = trusted(html);
       this.#box.scrollTop = scrolled;
+      this.#picker = null;
+      this.#marks();
       localTimes(this.#box);
       this.#select(document.getElementById(this.#tab) ?? this.#box.querySelector("[role=tab]"));
     } catch (problem) {
@@ -115,7 +118,30 @@ export class Detail {
     else if (what === "code") this.#code(button.dataset.as);
     else if (what === "replay") this.#told.replay(this.id);
     else if (what === "link") this.#told.said((await copy(`${location.origin}/exchanges/${this.id}`)) ? "Copied the link; it works in this browser." : "It could not be copied.");
-    else if (what === "compare") { const form = this.#box.querySelector("[data-form=compare]"); form.hidden = !form.hidden; if (!form.hidden) form.querySelector("input").focus(); }
+    else if (what === "compare") this.#compare();
+    else if (what === "mark") this.mark();
+  }
+
+  #compare() {
+    const form = this.#box.querySelector("[data-form=compare]");
+    this.#picker ??= new Picker(form, this.id);
+    if (form.hidden) this.#picker.open(); else this.#picker.close();
+    this.#box.querySelector("[data-do=compare]").setAttribute("aria-expanded", String(!form.hidden));
+  }
+
+  /** Remember this exchange, so that another can be compared with it; or forget it. */
+  mark() {
+    const head = this.#box.querySelector(".exchange");
+    if (this.id === null || !head) return;
+    const was = marked()?.id === this.id;
+    mark(was ? null : { id: this.id, words: head.querySelector("h2").textContent, status: head.querySelector(".pill").textContent, run: Number(head.dataset.run) });
+    this.#picker = null;
+    this.#marks();
+    this.#told.said(was ? "Forgotten." : `Exchange ${this.id} is marked: “Compare with…” of another one has it first.`);
+  }
+
+  #marks() {
+    this.#box.querySelector("[data-do=mark]")?.setAttribute("aria-pressed", String(marked()?.id === this.id));
   }
 
   /** In JSON: arrows go from line to line and fold, c copies the pointer of the line; returns whether it was one of them. */
@@ -151,7 +177,7 @@ export class Detail {
   async #submit(event) {
     const form = event.target.closest("form");
     event.preventDefault();
-    if (form.dataset.form === "compare") { location.assign(`/diff?of=exchanges&a=${this.id}&b=${form.b.value}`); return; }
+    if (form.dataset.form === "compare") return; // the picker's
     const said = form.querySelector("[data-said]");
     const tags = form.tags.value.split(/[\s,]+/).filter(Boolean);
     try {

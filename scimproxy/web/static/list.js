@@ -1,6 +1,6 @@
 // The list: only the rows that are seen are in the page. Newest first; older ones come in pages as one scrolls down.
 // At most KEEP rows are held; what falls off at an end is asked again when one scrolls back there.
-import { clock, utc } from "./page.js";
+import { clock, home, utc } from "./page.js";
 
 const ROW = 32;
 const KEEP = 6000;
@@ -216,7 +216,7 @@ export class List {
     const made = node("div", "row group");
     made.setAttribute("aria-hidden", "true");
     const link = node("a", "", `Run ${line.group}`);
-    link.href = `/runs/${line.group}`; link.tabIndex = -1; // for the mouse; the detail of an exchange has it too
+    link.href = `${home}/runs/${line.group}`; link.tabIndex = -1; // for the mouse; the detail of an exchange has it too
     made.append(node("b", "", run?.name ?? ""), link);
     if (run) {
       made.append(node("span", "", run.kind));

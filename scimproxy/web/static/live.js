@@ -1,5 +1,5 @@
 // The list of exchanges and what stands beside it: filter, stream, detail, keys, the address bar.
-import { ask } from "./page.js";
+import { ask, home } from "./page.js";
 import { List } from "./list.js";
 import { Detail } from "./detail.js";
 import { Stream } from "./stream.js";
@@ -127,7 +127,7 @@ async function load() {
 
 function address(push = false) {
   const text = query();
-  const path = (detail.id === null ? "/" : `/exchanges/${detail.id}`) + (text ? `?${text}` : "");
+  const path = home + (detail.id === null ? "/" : `/exchanges/${detail.id}`) + (text ? `?${text}` : "");
   if (path === location.pathname + location.search) return;
   history[push ? "pushState" : "replaceState"]({ id: detail.id }, "", path);
 }
@@ -170,10 +170,9 @@ $("rows").addEventListener("scroll", () => { if (list.atTop && unseen && !held) 
 $("help").addEventListener("click", () => helping());
 $("enter").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const problem = await enter(tokenIn($("again").value));
+  const { problem, home: there } = await enter(tokenIn($("again").value));
   if (problem) { $("entered").textContent = problem; return; }
-  $("entering").close(); $("again").value = "";
-  load();
+  location.replace(there + location.pathname.slice(home.length) + location.search);
 });
 
 async function helping() {
@@ -203,7 +202,7 @@ addEventListener("keydown", (event) => {
   const inTabs = event.target.closest("[role=tab]");
   const keys = {
     j: () => list.step(1), k: () => list.step(-1), "/": () => { filter.focus(); filter.select(); }, "?": helping,
-    g: toNewest, p: () => hold(!held), c: () => detail.curl(),
+    g: toNewest, p: () => hold(!held), c: () => detail.curl(), m: () => detail.mark(),
   };
   if (event.target === $("rows")) Object.assign(keys, {
     ArrowDown: () => list.step(1), ArrowUp: () => list.step(-1),
@@ -239,7 +238,7 @@ $("replay").addEventListener("submit", async (event) => {
     place.textContent = `${found.unanswered ?? found.sentence}. ${found.notices.join(" ")} `;
     if (found.exchange_id) for (const [word, path] of [[`Exchange ${found.exchange_id}`, `/exchanges/${found.exchange_id}`], ["Compare", `/diff?of=exchanges&a=${replayed}&b=${found.exchange_id}`]]) {
       const link = document.createElement("a");
-      link.href = path; link.textContent = word;
+      link.href = home + path; link.textContent = word;
       place.append(link, " ");
     }
   } catch (problem) { place.textContent = `${problem.message} ${problem.hint ?? ""}`; }
@@ -251,7 +250,7 @@ function fromAddress() {
   const given = new URLSearchParams(location.search);
   filter.value = given.get("filter") ?? "";
   runs.value = given.get("run") ?? "";
-  const found = /^\/exchanges\/(\d+)$/.exec(location.pathname);
+  const found = /^\/exchanges\/(\d+)$/.exec(location.pathname.slice(home.length));
   if (found) { split.classList.add("open"); $("grip").hidden = false; detail.show(Number(found[1])); } else if (detail.open) detail.close();
 }
 

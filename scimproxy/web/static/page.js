@@ -1,5 +1,8 @@
 // What every page shares: local times, light and dark, asking the API, copying; and forms of the pages to read.
 
+/** Where the inspector's pages are: a folder that only who gave the token knows. The cookie is sent there and nowhere else. */
+export const home = /^\/~[\w-]+(?=\/)/.exec(location.pathname)?.[0] ?? "";
+
 const LOCAL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
@@ -14,6 +17,14 @@ export function localTimes(root = document) {
   }
 }
 
+/** Numbers that would have held the page up come after it, one by one. */
+export async function counts(root = document) {
+  for (const place of root.querySelectorAll("[data-count]")) {
+    const run = await ask(`/api/v1/runs/${place.dataset.count}`).catch(() => null);
+    if (run) { place.textContent = run.exchanges.toLocaleString("en"); place.removeAttribute("data-count"); }
+  }
+}
+
 export class Problem extends Error {
   constructor(status, found) { super(found.title ?? "It did not work."); this.status = status; this.hint = found.hint; this.position = found.position; }
 }
@@ -22,7 +33,7 @@ export class Problem extends Error {
 export async function ask(path, { method = "GET", body, signal } = {}) {
   const options = { method, signal, headers: {} };
   if (body !== undefined) { options.body = JSON.stringify(body); options.headers["Content-Type"] = "application/json"; }
-  const answer = await fetch(path, options);
+  const answer = await fetch(home + path, options);
   if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => ({})));
   return answer.status === 204 ? null : answer.headers.get("Content-Type").includes("json") ? answer.json() : answer.text();
 }
@@ -32,7 +43,7 @@ const policy = globalThis.trustedTypes?.createPolicy("scimproxy", { createHTML: 
 export const trusted = (html) => (policy ? policy.createHTML(html) : html);
 
 export async function part(path, signal) {
-  const answer = await fetch(path, { signal });
+  const answer = await fetch(home + path, { signal });
   const text = await answer.text();
   if (answer.status === 204) return "";
   if (!answer.ok) throw new Problem(answer.status, { title: answer.status === 404 ? "It is not there any more." : "It could not be shown." });
@@ -88,12 +99,16 @@ function forms() {
     button.addEventListener("click", () => document.getElementById(button.dataset.open).showModal());
   for (const button of document.querySelectorAll("[data-close]"))
     button.addEventListener("click", () => button.closest("dialog").close());
+  if (location.hash === "#mocking") { // from an exchange: "use in mock"; once
+    history.replaceState(null, "", location.pathname + location.search);
+    document.getElementById("mocking")?.showModal();
+  }
   // Two runs are chosen by their boxes.
   const compare = document.getElementById("compare-runs");
   const chosen = () => [...document.querySelectorAll("input[name=pick]:checked")].map((box) => Number(box.value)).sort((a, b) => a - b);
   if (compare) {
     document.addEventListener("change", () => { compare.disabled = chosen().length !== 2; });
-    compare.addEventListener("click", () => { const [a, b] = chosen(); location.assign(`/diff?a=${a}&b=${b}`); });
+    compare.addEventListener("click", () => { const [a, b] = chosen(); location.assign(`${home}/diff?a=${a}&b=${b}`); });
   }
   // A run that goes on is shown anew while it does, without losing what is unfolded.
   const going = document.querySelector("[data-going]");
@@ -101,7 +116,7 @@ function forms() {
 }
 
 async function follow(place) {
-  const source = new EventSource(`/api/v1/events?run=${place.dataset.going}&after=${place.dataset.seq}`);
+  const source = new EventSource(`${home}/api/v1/events?run=${place.dataset.going}&after=${place.dataset.seq}`);
   let waiting = false;
   source.addEventListener("exchanges", () => {
     if (waiting) return;
@@ -113,6 +128,7 @@ async function follow(place) {
       if (html === null) return;
       place.innerHTML = trusted(html);
       localTimes(place);
+      counts(place);
       for (const one of place.querySelectorAll("details")) if (open.has(one.id)) one.open = true;
       if (place.querySelector("[data-ended]")) source.close();
     }, 300);
@@ -122,3 +138,4 @@ async function follow(place) {
 theme();
 localTimes();
 forms();
+counts();

@@ -1,5 +1,5 @@
 // Sending a whole run again from its page: begin, look how far it is, go to the comparison.
-import { ask } from "./page.js";
+import { ask, home } from "./page.js";
 
 const form = document.querySelector("form[data-replay]");
 const bar = form?.querySelector("progress"), said = form?.querySelector("[data-said]");
@@ -27,7 +27,7 @@ form?.addEventListener("submit", async (event) => {
     going = await ask(`/api/v1/runs/${form.dataset.replay}/replay`, { method: "POST", body: values });
     const found = await follow(going);
     if (found.problem || !found.done) said.textContent = `Run ${found.run_id}: ${found.problem ?? "nothing was sent"}. ${found.notices.join(" ")}`;
-    else location.assign(`/diff?a=${found.source_run_id}&b=${found.run_id}`);
+    else location.assign(`${home}/diff?a=${found.source_run_id}&b=${found.run_id}`);
   } catch (problem) { said.textContent = `${problem.message} ${problem.hint ?? ""}`; }
   going = null;
   busy(false);

@@ -1,6 +1,8 @@
 // Exchanges as they come. Says by itself what it knew last, so that nothing is missed: after a reload of the server,
 // a sleep of the machine, or a network that went away.
 
+import { home } from "./page.js";
+
 const SLOW = 5000;
 const SILENT = 25000; // the server says something every ten seconds
 
@@ -35,7 +37,7 @@ export class Stream {
   }
 
   #connect() {
-    const source = new EventSource(`/api/v1/events?after=${this.#seq}${this.#query ? `&${this.#query}` : ""}`);
+    const source = new EventSource(`${home}/api/v1/events?after=${this.#seq}${this.#query ? `&${this.#query}` : ""}`);
     this.#source = source;
     source.addEventListener("hello", () => { this.#wait = 250; this.#alive(); this.#told.state("live"); });
     source.addEventListener("beat", () => this.#alive());
@@ -51,7 +53,7 @@ export class Stream {
       this.#told.state("lost");
       clearTimeout(this.#watch);
       // Is it gone, or does it know us no more?
-      const status = await fetch("/api/v1").then((answer) => answer.status, () => 0);
+      const status = await fetch(`${home}/api/v1`).then((answer) => answer.status, () => 0);
       if (status === 401) { this.#told.refused(); return; }
       this.#wait = Math.min(this.#wait * 1.6, SLOW);
       this.#again(status === 200 ? 250 : this.#wait);
