@@ -458,6 +458,41 @@ def both_killed(db: Path, before: int, after: int) -> set[str]:
     return {f"c1.{number}" for number in range(before + after)}
 
 
+async def test_closing_while_there_is_no_writer_leaves_the_file_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = await recording(tmp_path / "a.db")
+    assert store._process is not None
+    os.kill(store._process.pid, signal.SIGSTOP)
+    submit(store, "c1.1")
+    os.kill(store._process.pid, signal.SIGKILL)
+    await store._gone.wait()
+    await store.close()
+    assert "1 exchanges are not in the database yet: they stand in" in caplog.text
+    with Reader.open(tmp_path / "a.db") as reader:
+        assert [one.uid for one in reader.exchanges()] == ["c1.1"]
+
+
+async def test_a_file_that_its_next_writer_does_not_find_is_left_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart_module, "_AGAIN_S", 0.0)
+    store = await recording(tmp_path / "a.db")
+    (path,) = ahead.files_beside(tmp_path / "a.db")
+    path.unlink()
+    assert store._process is not None
+    os.kill(store._process.pid, signal.SIGKILL)
+    await store._gone.wait()
+    assert store._again is not None
+    await store._again
+    told: list[BaseException | None] = []
+    store.submit_passed(passed("c1.1"), told.append)
+    await store.flush()
+    assert told == [None]
+    await store.close()
+    assert uids(tmp_path / "a.db") == {"c1.1": 1}
+
+
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as a recording left it that was killed with 20 exchanges standing ahead."""

@@ -85,9 +85,12 @@ class Ahead:
         if self._is_full and not self._turn():
             return False
         data = self._packer.pack(loose)
+        if len(data) > _BIGGEST:
+            self._packer.forget()  # what it told of stands nowhere
+            return False
         if self._at + HEAD.size + len(data) > self._end:
             self._is_full = True
-            if len(data) > _BIGGEST or not self._turn():
+            if not self._turn():
                 self._packer.forget()
                 return False
             data = self._packer.pack(loose)  # in a segment of its own it has to stand by itself

@@ -241,12 +241,8 @@ class StoreApart:
             self._put(frame([("close",)]))
             self._open = False
             self._put_end()
-        elif self._ahead is not None and (left := self._ahead.number - self._ahead.applied) > 0:
-            _log.warning(
-                "%d exchanges are not in the database yet: they stand in %s, and get there when it is opened next",
-                left,
-                self._ahead.path,
-            )
+        else:
+            self._say_what_is_left()
         await self._gone.wait()
         self._leave_ahead()
 
@@ -290,9 +286,19 @@ class StoreApart:
         if self._ahead is not None and str(self._ahead.path) == path:
             self._ahead.applied = applied
             return
+        self._say_what_is_left()
         self._leave_ahead()
         if path is not None:
             self._ahead = Ahead.open(Path(path))
+
+    def _say_what_is_left(self) -> None:
+        ahead = self._ahead
+        if ahead is not None and ahead.number > ahead.applied:
+            _log.warning(
+                "%d exchanges are not in the database yet: they stand in %s, and get there when it is opened next",
+                ahead.number - ahead.applied,
+                ahead.path,
+            )
 
     def _leave_ahead(self) -> None:
         if self._ahead is not None:
