@@ -468,7 +468,7 @@ async def test_closing_while_there_is_no_writer_leaves_the_file_and_says_so(
     os.kill(store._process.pid, signal.SIGKILL)
     await store._gone.wait()
     await store.close()
-    assert "1 exchanges are not in the database yet: they stand in" in caplog.text
+    assert "not in the database yet: 1 exchange in" in caplog.text
     with Reader.open(tmp_path / "a.db") as reader:
         assert [one.uid for one in reader.exchanges()] == ["c1.1"]
 
@@ -510,14 +510,13 @@ def db(left: Path, tmp_path: Path) -> Path:
 ANSWERED = Counter(f"c1.{number}" for number in range(20))
 
 
-@pytest.mark.parametrize(("before", "after"), [(300, 0), (300, 200)])
-def test_when_all_of_it_dies_the_next_reader_finds_all_of_it_once(tmp_path: Path, before: int, after: int) -> None:
+def test_when_all_of_it_dies_the_next_reader_finds_all_of_it_once(tmp_path: Path) -> None:
     db = tmp_path / "a.db"
-    answered = both_killed(db, before, after)
+    answered = both_killed(db, 300, 200)
     (path,) = ahead.files_beside(db)
     with path.open("rb") as file:
         file.seek(4096 + ahead._SEGMENT)
-        assert any(file.read(16)) is (before + after > 400)  # both segments are used
+        assert any(file.read(16))  # both segments are used
     with Reader.open(db) as reader:
         found = Counter(one.uid for one in reader.exchanges(limit=10_000))
         states = {one.state for one in reader.exchanges(limit=10_000)}
@@ -564,7 +563,7 @@ def test_what_cannot_be_brought_in_stays_and_is_told(
         holder.execute("BEGIN IMMEDIATE")
         with Reader.open(db) as reader:
             assert len(list(reader.exchanges())) == 1
-    assert "20 exchanges that were answered are not in the database" in caplog.text
+    assert "not in the database yet: 20 exchanges that were answered" in caplog.text
     assert len(files(db)) == 1
     with Reader.open(db) as reader:
         assert len(list(reader.exchanges(limit=100))) == 20
@@ -575,7 +574,7 @@ def test_so_does_what_cannot_be_written_in_the_middle(db: Path, caplog: pytest.L
     writer.write_group = lambda _: False  # type: ignore[method-assign]  # as where its disk is full
     with contextlib.closing(writer.conn):
         bringing.bring_in(writer)
-    assert "is not in the database yet" in caplog.text
+    assert "not in the database yet: what stands in" in caplog.text
     assert len(files(db)) == 1
 
 
@@ -607,8 +606,8 @@ def test_a_damaged_file_gives_what_is_whole_and_says_what_is_not(db: Path, caplo
     engine.close()
     Writer.open(db, durable=False, create=False).conn.close()
     assert len(uids(db)) == 10
-    assert "10 exchanges were brought into the database" in caplog.text
-    assert "10 exchanges in" in caplog.text
+    assert "brought into the database: 10 exchanges" in caplog.text
+    assert "lost: 10 exchanges in" in caplog.text
     assert files(db) == []
 
 
@@ -758,7 +757,7 @@ def test_a_file_that_was_damaged_under_it_is_used_no_more(
     served.turn()
     served.pipe._answer()
     assert served.heard()[-1] == -1
-    assert "2 exchanges that stood in" in caplog.text
+    assert "lost: 2 exchanges that stood in" in caplog.text
     assert uids(tmp_path / "a.db") == {"u0": 1}
 
 
@@ -774,7 +773,7 @@ def test_closing_a_database_that_cannot_be_written_leaves_the_file(
     with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         served.writer.work(served.pipe)
-    assert "5 exchanges are not in the database yet: they stand in" in caplog.text
+    assert "not in the database yet: 5 exchanges in" in caplog.text
     assert len(files(db)) == 1
     served.engine.close()
     with Reader.open(db) as reader:

@@ -27,7 +27,7 @@ from typing import Any
 from scimproxy.errors import StoreBusy, StoreError
 from scimproxy.exchange import Connection, Exchange, Run, TunnelEvent
 from scimproxy.passed import Passed
-from scimproxy.store.ahead import Ahead
+from scimproxy.store.ahead import Ahead, left_there
 from scimproxy.store.child import ended, start
 from scimproxy.store.ends import Ends, Told
 from scimproxy.store.process import this_process
@@ -294,11 +294,7 @@ class StoreApart:
     def _say_what_is_left(self) -> None:
         ahead = self._ahead
         if ahead is not None and ahead.number > ahead.applied:
-            _log.warning(
-                "%d exchanges are not in the database yet: they stand in %s, and get there when it is opened next",
-                ahead.number - ahead.applied,
-                ahead.path,
-            )
+            _log.warning("%s", left_there(ahead.number - ahead.applied, ahead.path))
 
     def _leave_ahead(self) -> None:
         if self._ahead is not None:

@@ -15,6 +15,7 @@ import time
 from concurrent.futures import Future
 from pathlib import Path
 
+from scimproxy.amounts import plural
 from scimproxy.errors import StoreError
 from scimproxy.store import ahead
 from scimproxy.store.connecting import connect_writer, translated
@@ -70,7 +71,7 @@ def _bring(writer: Writer, path: Path, name: str, tail: ahead.Tail) -> None:
             Item("ahead", (name, number, row), answer) for (number, row), answer in zip(rows, answers, strict=True)
         ]
         if not writer.write_group(items):
-            _log.warning("what %s holds is not in the database yet: %s", path, writer.last_error)
+            _log.warning("not in the database yet: what stands in %s (%s)", path, writer.last_error)
             return
         failed = sum(answer.exception() is not None for answer in answers)
         lost += failed
@@ -81,9 +82,9 @@ def _bring(writer: Writer, path: Path, name: str, tail: ahead.Tail) -> None:
         path.unlink()
         _forget(writer.conn, name)
     if brought:
-        _log.info("%d exchanges were brought into the database from %s", brought, path)
+        _log.info("brought into the database: %s from %s", plural(brought, "exchange"), path)
     if lost:
-        _log.warning("%d exchanges in %s were damaged and could not be brought into the database", lost, path)
+        _log.warning("damaged, and lost: %s in %s", plural(lost, "exchange"), path)
 
 
 def open_writer(path: Path) -> Writer:
@@ -118,7 +119,7 @@ def settle(path: Path, conn: sqlite3.Connection) -> None:
         with contextlib.closing(writer.conn), translated(path):
             bring_in(writer)
     except StoreError as exc:
-        _log.warning("%d exchanges that were answered are not in the database %s yet: %s", left, path, exc)
+        _log.warning("not in the database yet: %s that were answered (%s)", plural(left, "exchange"), exc)
 
 
 def _taken_over(path: Path, until: float) -> tuple[ahead.Tail, int] | None:
