@@ -258,6 +258,7 @@ class StoreApart:
         self._frames = Frames()
         self._encoder = Encoder()
         self._silent = 0
+        self._flushing = False  # the last one may have died while it took no more
         ours.setblocking(False)  # noqa: FBT003 - socket's own method
         self._sock = ours
         self._loop.add_reader(ours, self._readable)
