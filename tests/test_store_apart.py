@@ -444,6 +444,25 @@ async def test_a_stuck_writer_is_told_then_ended_and_followed_by_another(
     await store.close()
 
 
+async def test_a_writer_that_dies_while_it_takes_no_more_is_followed_by_one_that_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart_module, "_AGAIN_S", 0.0)
+    store = await StoreApart.open(tmp_path / "a.db")
+    await store.start_run(factories.run())
+    pid = writer_of(store)
+    os.kill(pid, signal.SIGSTOP)
+    big = [asyncio.create_task(record(store, factories.exchange(body={"fill": "x" * 500_000}))) for _ in range(8)]
+    await until(lambda: store._flushing and store._held > 0)
+    await asyncio.sleep(0)
+    os.kill(pid, signal.SIGKILL)
+    await asyncio.gather(*big, return_exceptions=True)
+    assert store._again is not None
+    await store._again
+    await record(store, factories.exchange())
+    await store.close()
+
+
 async def test_a_slow_writer_that_answers_again_is_forgiven(tmp_path: Path) -> None:
     store = await StoreApart.open(tmp_path / "a.db")
     await store.start_run(factories.run())

@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scimproxy.amounts import plural
 from scimproxy.store.entries import HEAD, Packer, Unpacker, checksum, head_of, sealed
 
 if sys.platform != "win32":  # where recordings have no writing process, and so no such file
@@ -34,6 +35,7 @@ __all__ = [
     "files_beside",
     "follow",
     "is_being_brought_in",
+    "left_there",
     "progress_name",
     "take_over",
 ]
@@ -85,9 +87,12 @@ class Ahead:
         if self._is_full and not self._turn():
             return False
         data = self._packer.pack(loose)
+        if len(data) > _BIGGEST:
+            self._packer.forget()  # what it told of stands nowhere
+            return False
         if self._at + HEAD.size + len(data) > self._end:
             self._is_full = True
-            if len(data) > _BIGGEST or not self._turn():
+            if not self._turn():
                 self._packer.forget()
                 return False
             data = self._packer.pack(loose)  # in a segment of its own it has to stand by itself
@@ -311,6 +316,11 @@ def files_beside(db: Path) -> list[Path]:
 def progress_name(path: Path) -> str:
     """Return the name under which the database knows how far a file is applied."""
     return BEFORE + path.name.rpartition("-")[2]
+
+
+def left_there(count: int, path: Path) -> str:
+    """Say how much of a file is not in the database."""
+    return f"not in the database yet: {plural(count, 'exchange')} in {path}; opening the database brings them in"
 
 
 def _opened(path: Path, *flags: int, alone: bool) -> tuple[int, int, int] | None:

@@ -27,7 +27,7 @@ from typing import Any
 from scimproxy.errors import StoreBusy, StoreError
 from scimproxy.exchange import Connection, Exchange, Run, TunnelEvent
 from scimproxy.passed import Passed
-from scimproxy.store.ahead import Ahead
+from scimproxy.store.ahead import Ahead, left_there
 from scimproxy.store.child import ended, start
 from scimproxy.store.ends import Ends, Told
 from scimproxy.store.process import this_process
@@ -241,12 +241,8 @@ class StoreApart:
             self._put(frame([("close",)]))
             self._open = False
             self._put_end()
-        elif self._ahead is not None and (left := self._ahead.number - self._ahead.applied) > 0:
-            _log.warning(
-                "%d exchanges are not in the database yet: they stand in %s, and get there when it is opened next",
-                left,
-                self._ahead.path,
-            )
+        else:
+            self._say_what_is_left()
         await self._gone.wait()
         self._leave_ahead()
 
@@ -262,6 +258,7 @@ class StoreApart:
         self._frames = Frames()
         self._encoder = Encoder()
         self._silent = 0
+        self._flushing = False  # the last one may have died while it took no more
         ours.setblocking(False)  # noqa: FBT003 - socket's own method
         self._sock = ours
         self._loop.add_reader(ours, self._readable)
@@ -290,9 +287,15 @@ class StoreApart:
         if self._ahead is not None and str(self._ahead.path) == path:
             self._ahead.applied = applied
             return
+        self._say_what_is_left()
         self._leave_ahead()
         if path is not None:
             self._ahead = Ahead.open(Path(path))
+
+    def _say_what_is_left(self) -> None:
+        ahead = self._ahead
+        if ahead is not None and ahead.number > ahead.applied:
+            _log.warning("%s", left_there(ahead.number - ahead.applied, ahead.path))
 
     def _leave_ahead(self) -> None:
         if self._ahead is not None:

@@ -15,6 +15,7 @@ import time
 from concurrent.futures import Future
 from pathlib import Path
 
+from scimproxy.amounts import plural
 from scimproxy.errors import StoreError
 from scimproxy.store import ahead
 from scimproxy.store.connecting import connect_writer, translated
@@ -28,6 +29,7 @@ _log = logging.getLogger(__name__)
 _PATIENCE_S = 1.0
 """So long a reader waits at most for a recorder beside it."""
 _LOOK_S = 0.002
+_TRIES = 20
 _SIZE = 1024 * 1024
 """Of about so many bytes a transaction is made."""
 
@@ -39,7 +41,7 @@ def bring_in(writer: Writer) -> None:
     until = time.monotonic() + _PATIENCE_S
     for path in files:
         name = ahead.progress_name(path)
-        taken = _taken_over(path, until)
+        taken = _taken_over(path, until, _TRIES)
         if taken is None:
             continue
         tail, identity = taken
@@ -70,7 +72,7 @@ def _bring(writer: Writer, path: Path, name: str, tail: ahead.Tail) -> None:
             Item("ahead", (name, number, row), answer) for (number, row), answer in zip(rows, answers, strict=True)
         ]
         if not writer.write_group(items):
-            _log.warning("what %s holds is not in the database yet: %s", path, writer.last_error)
+            _log.warning("not in the database yet: what stands in %s (%s)", path, writer.last_error)
             return
         failed = sum(answer.exception() is not None for answer in answers)
         lost += failed
@@ -81,9 +83,9 @@ def _bring(writer: Writer, path: Path, name: str, tail: ahead.Tail) -> None:
         path.unlink()
         _forget(writer.conn, name)
     if brought:
-        _log.info("%d exchanges were brought into the database from %s", brought, path)
+        _log.info("brought into the database: %s from %s", plural(brought, "exchange"), path)
     if lost:
-        _log.warning("%d exchanges in %s were damaged and could not be brought into the database", lost, path)
+        _log.warning("damaged, and lost: %s in %s", plural(lost, "exchange"), path)
 
 
 def open_writer(path: Path) -> Writer:
@@ -101,7 +103,7 @@ def settle(path: Path, conn: sqlite3.Connection) -> None:
     until = time.monotonic() + _PATIENCE_S
     for file in ahead.files_beside(path):
         name = ahead.progress_name(file)
-        taken = _taken_over(file, until)
+        taken = _taken_over(file, until, 1)
         if taken is not None:
             with contextlib.closing(taken[0]) as died:
                 if taken[1] == applied_of(conn, IDENTITY):
@@ -111,6 +113,10 @@ def settle(path: Path, conn: sqlite3.Connection) -> None:
                 standing = tail.standing()
             while applied_of(conn, name) < standing and file.exists() and time.monotonic() < until:
                 time.sleep(_LOOK_S)
+                if (taken := ahead.take_over(file)) is not None:  # it was another reader's look that we saw
+                    taken[0].close()
+                    left += standing
+                    break
     if not left:
         return
     try:
@@ -118,13 +124,18 @@ def settle(path: Path, conn: sqlite3.Connection) -> None:
         with contextlib.closing(writer.conn), translated(path):
             bring_in(writer)
     except StoreError as exc:
-        _log.warning("%d exchanges that were answered are not in the database %s yet: %s", left, path, exc)
+        _log.warning("not in the database yet: %s that were answered (%s)", plural(left, "exchange"), exc)
 
 
-def _taken_over(path: Path, until: float) -> tuple[ahead.Tail, int] | None:
-    """Take a file over; where somebody else is just doing that, wait until it is done and what was in it is there."""
+def _taken_over(path: Path, until: float, tries: int) -> tuple[ahead.Tail, int] | None:
+    """Take a file over; where somebody else is just doing that, wait until it is done and what was in it is there.
+
+    `tries`: a recording holds its file all the time, another reader that looks at it for a moment.
+    """
     while (taken := ahead.take_over(path)) is None:
-        if not ahead.is_being_brought_in(path) or time.monotonic() > until:
+        if not ahead.is_being_brought_in(path):
+            tries -= 1
+        if not tries or time.monotonic() > until:
             return None
         time.sleep(_LOOK_S)
     return taken

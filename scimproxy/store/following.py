@@ -11,7 +11,8 @@ import logging
 import sqlite3
 from pathlib import Path
 
-from scimproxy.store.ahead import Tail, create, follow, progress_name
+from scimproxy.amounts import plural
+from scimproxy.store.ahead import Tail, create, follow, left_there, progress_name
 from scimproxy.store.bringing import applied_of
 from scimproxy.store.writing import Item, Writer
 
@@ -103,19 +104,14 @@ class Following:
 
     def give_up(self, upto: int) -> None:
         """What was said to stand there cannot be read."""
-        _log.error("%d exchanges that stood in %s were damaged there, and are lost", upto - self.applied, self.path)
+        _log.error("damaged, and lost: %s that stood in %s", plural(upto - self.applied, "exchange"), self.path)
         self.broken = True
 
     def end(self) -> None:
         """Remove the file where all of it is in the database; else the next who opens that brings it in."""
         rest = self._tail.again(self.applied)
         if rest.read(None, 1, 1):
-            left = rest.standing() - self.applied
-            _log.warning(
-                "%d exchanges are not in the database yet: they stand in %s, and get there when it is opened next",
-                left,
-                self.path,
-            )
+            _log.warning("%s", left_there(rest.standing() - self.applied, self.path))
         else:
             with contextlib.suppress(OSError, sqlite3.Error):
                 self.path.unlink()
