@@ -392,8 +392,9 @@ def test_how_it_was_run_is_kept_without_secrets_and_runs_it_again(server: Demo, 
     variables = tmp_path / "env.json"
     variables.write_text(json.dumps({"place": "from the file"}))
     db = tmp_path / "a.db"
-    given = ("run", suite, "--target", server.url, "--auth", f"Bearer {TOKEN}", "--env", variables, "--step", "1")
-    done = call(*given, "--var", "apiToken=s3cret-value", "--insecure", "--html", tmp_path / "r.html", "--db", db)
+    given = ("run", suite, "--target", server.url, "--auth", "-", "--env", variables, "--step", "1")
+    more = ("--var", "apiToken=s3cret-value", "--insecure", "--html", tmp_path / "r.html", "--db", db)
+    done = call(*given, *more, input_=f"Bearer {TOKEN}\n")
     assert done.exit_code == 0, done.output
     with Reader.open(db) as reader:
         first = reader.suite(1)

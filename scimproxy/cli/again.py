@@ -1,8 +1,8 @@
 """The words that run a suite again: what was typed after `scimproxy run`, without what is secret.
 
-One rule: a secret that was typed is never kept. `--auth` becomes `--auth -`, which asks; a variable with a secret
-value becomes `NAME=<NAME>`, to be filled in. What only says where results go is left out. Place in the flow: run
-command -> SuiteOptions.command -> the store -> the inspector's page of the run.
+One rule: a secret that was typed is never kept. `--auth` says where its token is to be had, or `-`, which asks; a
+variable with a secret value becomes `NAME=<NAME>`, to be filled in. What only says where results go is left out.
+Place in the flow: run command -> SuiteOptions.command -> the store -> the inspector's page of the run.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def words_again(context: click.Context, secrets: Iterable[str]) -> tuple[str, ..
 
 
 def _shown(name: str, value: str, hidden: tuple[str, ...]) -> str:
-    if name == "auth":
-        return "-"
+    if name == "auth":  # where the token is to be had, as read_auth takes it; a token itself is refused there
+        return value if value.startswith(("env:", "file:")) else "-"
     if name == "variables":
         variable, _, given = value.partition("=")
         if secret_names([variable]) or any(one in given for one in hidden):
