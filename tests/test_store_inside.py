@@ -20,10 +20,9 @@ async def test_tells_in_the_event_loop_and_wakes_it_once_for_a_group(
     told: list[tuple[object, int]] = []
     calls: list[object] = []
     original = loop.call_soon_threadsafe
-    hold = threading.Event()
-    waiting = asyncio.to_thread(store._store._call, hold.wait)
-    holding = asyncio.create_task(waiting)
-    await asyncio.sleep(0)
+    hold, held = threading.Event(), threading.Event()
+    holding = asyncio.create_task(asyncio.to_thread(store._store._call, lambda: (held.set(), hold.wait())))
+    await asyncio.to_thread(held.wait)  # the writer stands still, and all that comes now is one group
     for _ in range(50):
         store.submit_then(factories.exchange(), lambda problem: told.append((problem, threading.get_ident())))
     monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *args: (calls.append(args[0]), original(*args))[1])

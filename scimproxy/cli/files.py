@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scimproxy.cli.options import SIZE, db_option, json_option, open_reader, resolve_run
-from scimproxy.errors import FormatError, UsageError
+from scimproxy.errors import FormatError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from scimproxy.exchange import Exchange, Run
@@ -244,14 +244,19 @@ def _too_big(what: str, limit: int) -> FormatError:
 
 
 def _store(store: Store, run: Run, exchanges: list[Exchange]) -> Run:
-    """Store a run whole; where that fails, take away what was stored of it."""
+    """Store a run whole; where that fails, take away what was stored of it, or say that it is there."""
     run = store.start_run(run)
     assert run.id is not None
     try:
         for future in [store.submit(replace(exchange, id=None, run_id=run.id)) for exchange in exchanges]:
             future.result()
         store.finish_run(run.id, ended_at=run.ended_at or time.time())
-    except BaseException:
-        store.delete_run(run.id)
+    except BaseException as exc:
+        try:
+            store.delete_run(run.id)
+        except StoreError as kept:  # some of it is committed; the fault to tell is the first one
+            if isinstance(exc, StoreError):
+                left = f"run {run.id} holds what was stored before: {kept.hint or kept.message}"
+                exc.hint = left if exc.hint is None else f"{exc.hint}; {left}"
         raise
     return run
