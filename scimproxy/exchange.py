@@ -92,11 +92,11 @@ class Headers:
         return cls((name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs)
 
     @classmethod
-    def shared(cls, pairs: tuple[tuple[str, str], ...]) -> Headers:
-        """Return headers of these very fields, without a look at them: for engines."""
+    def shared(cls, pairs: tuple[tuple[str, str], ...], by_name: dict[str, tuple[str, ...]] | None = None) -> Headers:
+        """Return headers of these very fields, without a look at them, and of what `by_name` gives: for engines."""
         made = object.__new__(cls)
         made._pairs = pairs
-        made._index = None
+        made._index = by_name
         return made
 
     @property

@@ -101,30 +101,37 @@ def hollow(headers: Headers, lines: list[Line]) -> tuple[Headers, int | None] | 
 class Form:
     """Header fields that judging made of a shape, to be filled with the values of a block."""
 
-    __slots__ = ("_bytes", "_holes", "_pairs")
+    __slots__ = ("_by_name", "_bytes", "_holes", "_pairs")
 
     def __init__(self, fields: Headers, length: int | None, first: bytes = b"") -> None:
         self._pairs = list(fields.pairs)
         self._bytes = [first] if first else []
-        self._holes: list[tuple[int, int, int]] = []  # where in the fields, where in the bytes, from which line
+        holes: list[tuple[int, int, int]] = []  # where in the fields, where in the bytes, from which line
         for at, (name, value) in enumerate(self._pairs):
             if value[:1] == "\0":
-                self._holes.append((at, len(self._bytes), int(value[1:])))
+                holes.append((at, len(self._bytes), int(value[1:])))
             elif length is not None and name.lower() == "content-length":
-                self._holes.append((at, len(self._bytes), length))
+                holes.append((at, len(self._bytes), length))
             self._bytes.append(f"{name}: {value}".encode("latin-1"))
         self._bytes += [b"", b""]
+        names = [name.lower() for name, _ in self._pairs]
+        # A name that stands there twice is left to whoever asks.
+        self._by_name = dict(fields.by_name) if len(set(names)) == len(names) else None
+        self._holes = [(at, names[at], place, source) for at, place, source in holes]
 
     def headers(self, lines: list[Line]) -> Headers:
         """Return the fields."""
         pairs = self._pairs.copy()
-        for at, _, source in self._holes:
-            pairs[at] = lines[source][1]
-        return Headers.shared(tuple(pairs))
+        by_name = None if self._by_name is None else self._by_name.copy()
+        for at, name, _, source in self._holes:
+            pairs[at] = pair = lines[source][1]
+            if by_name is not None:
+                by_name[name] = (pair[1],)
+        return Headers.shared(tuple(pairs), by_name)
 
     def written(self, lines: list[Line]) -> bytes:
         """Return the fields as bytes, the first line in front and the empty one behind."""
         written = self._bytes.copy()
-        for _, at, source in self._holes:
+        for _, _, at, source in self._holes:
             written[at] = lines[source][2]
         return b"\r\n".join(written)
