@@ -35,25 +35,46 @@ _MOST_SHAPES = 256
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
+_SIGHTS = 4
+"""So often a shape comes before something is made of it, which takes longer than to judge a block."""
+_PATIENCE = 64
+_RARELY = 16
+"""After so many blocks of shapes that nothing was made of, only each so manieth is looked at."""
+
+
 class _Shapes[T]:
-    """What was made of shapes: made at the second sight of one, as a peer may send each only once."""
+    """What was made of shapes; a peer that sends a new one each time costs little more than without."""
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, T | None] = {}
+        self._known: dict[Hashable, T | int] = {}
+        self._missed = 0
+
+    def is_worth_it(self) -> bool:
+        """Whether to look for the shape of a block."""
+        if self._missed < _PATIENCE:
+            return True
+        self._missed += 1
+        return not self._missed % _RARELY
 
     def get(self, key: Hashable) -> T | None:
         """Return what was made of a shape."""
-        return self._known.get(key)
+        made = self._known.get(key)
+        if made is None or isinstance(made, int):
+            self._missed += 1
+            return None
+        self._missed = 0
+        return made
 
     def is_due(self, key: Hashable) -> bool:
         """Whether to make it now, of a shape that has none."""
         known = self._known
-        if key in known:
-            return True
-        if len(known) >= _MOST_SHAPES:
+        sights = known.get(key, 0)
+        if not sights and len(known) >= _MOST_SHAPES:
             known.clear()
-        known[key] = None
-        return False
+        if not isinstance(sights, int):
+            return False
+        known[key] = sights = sights + 1
+        return sights == _SIGHTS
 
     def put(self, key: Hashable, made: T) -> None:
         """Keep what was made."""
@@ -132,7 +153,8 @@ class Asks:
         known = self._known.get(key)
         if plain is not None and known is not None:
             return quick_request(plain[0], plain[1], "1.1", known.headers), known, None
-        lines = self._lines.read(block[:-4]) if plain is not None and _is_whole(head) else []
+        keeps = plain is not None and _is_whole(head)
+        lines = self._lines.read(block[:-4]) if keeps and self._shapes.is_worth_it() else []
         shape = tuple(map(part_of, lines)), peer_host
         form = self._shapes.get(shape) if lines else None
         if plain is not None and form is not None:
@@ -145,10 +167,10 @@ class Asks:
             return request, None, refusal
         second_opinion(head, read)
         ask = self._judge(read.headers, read.http_version, peer_host)
-        if lines:
+        if keeps:
             self._keep(key, ask)
-            if self._shapes.is_due(shape):
-                self._learn(shape, ask, lines)
+        if lines and self._shapes.is_due(shape):
+            self._learn(shape, ask, lines)
         return request, ask, None
 
     def _keep(self, key: tuple[bytes, str | None], ask: Ask) -> Ask:
@@ -265,15 +287,15 @@ class Answers:
         if not _is_whole(head):
             return self._judged(response_head(head), method, http_version, close=close)
         first, _, block = head.partition(b"\r\n")
-        lines = self._lines.read(block[:-4])
+        lines = self._lines.read(block[:-4]) if self._shapes.is_worth_it() else []
         shape = first, tuple(map(part_of, lines)), *key[1:]
-        form = self._shapes.get(shape)
+        form = self._shapes.get(shape) if lines else None
         if form is not None:
             made = form.filled(lines)
         else:
             read = response_head(head)
             made = self._judged(read, method, http_version, close=close)
-            if self._shapes.is_due(shape) and read.status_code != 204:  # whose length is judged (`suspect`)
+            if lines and self._shapes.is_due(shape) and read.status_code != 204:  # whose length is judged (`suspect`)
                 emptied = hollow(read.headers, lines)
                 if emptied is not None:
                     read.headers, length = emptied
