@@ -333,41 +333,34 @@ def redact_headers(headers: Headers, keep: Keep) -> Headers:
 def _headers(headers: Headers, keep: Keep) -> Headers:
     pairs: list[tuple[str, str]] | None = None
     for at, pair in enumerate(headers.pairs):
-        known = _fields.get(pair)
-        if known is None:
-            known = _field(pair)
-        if known is _PLAIN:
+        name, value = pair
+        work = _header_work(name)
+        if work is not None:
+            known = _fields.get(pair)
+            safe, own = known if known is not None else _field(pair, work)
+            keep.take(own)
+        elif ("=" in value and ("?" in value or "#" in value)) or ("@" in value and "//" in value):
+            safe = _url_text(value, keep)
+        elif JWT_BEGIN in value:
+            safe = without_jwts_in_text(value, keep)
+        else:
             continue
-        safe, own = known
-        keep.take(own)
-        if safe != pair[1]:
+        if safe != value:
             pairs = pairs if pairs is not None else list(headers.pairs)
-            pairs[at] = (pair[0], safe)
+            pairs[at] = (name, safe)
     return headers if pairs is None else Headers(pairs)
 
 
 _MOST_FIELDS = 1024
 _LONGEST_FIELD = 512
-_PLAIN = "", Keep({})
-"""What is known of a field that stays as it is."""
 _fields: dict[tuple[str, str], tuple[str, Keep]] = {}
 
 
-def _field(pair: tuple[str, str]) -> tuple[str, Keep]:
-    """Return what a field's value became, and what was found in it; of a block that is new most fields are not."""
-    name, value = pair
+def _field(pair: tuple[str, str], work: Callable[[str, Keep], str]) -> tuple[str, Keep]:
+    """Return what the value of a field became, and what was found in it: credentials stand in blocks that are new."""
     own = Keep({})
-    work = _header_work(name)
-    if work is not None:
-        safe = work(value, own)
-    elif ("=" in value and ("?" in value or "#" in value)) or ("@" in value and "//" in value):
-        safe = _url_text(value, own)
-    elif JWT_BEGIN in value:
-        safe = without_jwts_in_text(value, own)
-    else:
-        safe = value
-    known = _PLAIN if safe == value and not own.found else (safe, own)
-    if len(value) <= _LONGEST_FIELD:
+    known = work(pair[1], own), own
+    if own.found and len(pair[1]) <= _LONGEST_FIELD:
         if len(_fields) >= _MOST_FIELDS:
             _fields.clear()
         _fields[pair] = known

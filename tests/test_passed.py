@@ -150,7 +150,7 @@ def test_fields_that_came_before_become_what_new_ones_would(blocks: list[list[tu
 
 def test_what_is_remembered_of_fields_is_bounded() -> None:
     for number in range(1100):
-        redact_headers(Headers([("ETag", str(number)), ("X-Api-Key", f"{number}" * 200)]), Keep({}))
+        redact_headers(Headers([("X-Api-Key", f"{number}"), ("Cookie", f"{number}" * 200)]), Keep({}))
     assert len(module._fields) <= 1024
     assert max(len(value) for _, value in module._fields) <= 512
 
