@@ -38,6 +38,7 @@ __all__ = [
     "fingerprint",
     "hashed",
     "quick_request",
+    "quick_response",
     "unhashed",
 ]
 
@@ -89,6 +90,14 @@ class Headers:
     def from_raw(cls, pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Return headers from the bytes of the wire."""
         return cls((name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs)
+
+    @classmethod
+    def shared(cls, pairs: tuple[tuple[str, str], ...], by_name: dict[str, tuple[str, ...]] | None = None) -> Headers:
+        """Return headers of these very fields, without a look at them, and of what `by_name` gives: for engines."""
+        made = object.__new__(cls)
+        made._pairs = pairs
+        made._index = by_name
+        return made
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -279,6 +288,20 @@ class Response:
     content: Content = EMPTY
     trailers: Headers | None = None
     wire_bytes: int | None = None
+
+
+class _ResponseDraft:
+    __slots__ = Response.__slots__
+
+
+def quick_response(status_code: int, reason: str, http_version: str, headers: Headers) -> Response:
+    """Return what `Response(...)` returns, as `quick_request` does."""
+    made: Any = _ResponseDraft()
+    made.status_code, made.reason, made.http_version, made.headers = status_code, reason, http_version, headers
+    made.content, made.trailers, made.wire_bytes = EMPTY, None, None
+    made.__class__ = Response
+    response: Response = made
+    return response
 
 
 @dataclass(frozen=True, slots=True)

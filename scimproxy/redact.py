@@ -332,10 +332,13 @@ def redact_headers(headers: Headers, keep: Keep) -> Headers:
 
 def _headers(headers: Headers, keep: Keep) -> Headers:
     pairs: list[tuple[str, str]] | None = None
-    for at, (name, value) in enumerate(headers.pairs):
+    for at, pair in enumerate(headers.pairs):
+        name, value = pair
         work = _header_work(name)
         if work is not None:
-            safe = work(value, keep)
+            known = _fields.get(pair)
+            safe, own = known if known is not None else _field(pair, work)
+            keep.take(own)
         elif ("=" in value and ("?" in value or "#" in value)) or ("@" in value and "//" in value):
             safe = _url_text(value, keep)
         elif JWT_BEGIN in value:
@@ -346,6 +349,22 @@ def _headers(headers: Headers, keep: Keep) -> Headers:
             pairs = pairs if pairs is not None else list(headers.pairs)
             pairs[at] = (name, safe)
     return headers if pairs is None else Headers(pairs)
+
+
+_MOST_FIELDS = 1024
+_LONGEST_FIELD = 512
+_fields: dict[tuple[str, str], tuple[str, Keep]] = {}
+
+
+def _field(pair: tuple[str, str], work: Callable[[str, Keep], str]) -> tuple[str, Keep]:
+    """Return what the value of a field became, and what was found in it: credentials stand in blocks that are new."""
+    own = Keep({})
+    known = work(pair[1], own), own
+    if own.found and len(pair[1]) <= _LONGEST_FIELD:
+        if len(_fields) >= _MOST_FIELDS:
+            _fields.clear()
+        _fields[pair] = known
+    return known
 
 
 @lru_cache(maxsize=1024)

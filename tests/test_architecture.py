@@ -308,6 +308,7 @@ TABLE: dict[str, Row] = {
     "scimproxy.proxy.mitm_directed": Row(ours=("exchange", "proxy"), theirs=("mitmproxy",)),
     "scimproxy.proxy.mitm_stream": Row(ours=("exchange", "errors", "proxy"), theirs=("mitmproxy",)),
     "scimproxy.proxy.http1": Row(ours=("exchange",), theirs=("httptools",), pure=True),
+    "scimproxy.proxy.shapes": Row(ours=("exchange", "proxy"), pure=True),
     "scimproxy.proxy.heads": Row(ours=("exchange", "proxy"), pure=True),
     "scimproxy.proxy.certificates": Row(ours=("exchange",), theirs=("cryptography",), pure=True),
     "scimproxy.proxy.unrecorded": Row(ours=("exchange", "errors"), pure=True),

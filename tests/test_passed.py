@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scimproxy import redact as module
 from scimproxy.errors import ScimproxyError, StoreError
 from scimproxy.exchange import EMPTY, HASH_LATER, Connection, Content, Headers
 from scimproxy.passed import Passed
 from scimproxy.recorder import Recorder
-from scimproxy.redact import redact_passed, redactions
+from scimproxy.redact import redact_headers, redact_passed, redactions
+from scimproxy.secret_bodies import Keep
 from scimproxy.store import StoreApart, StoreInside
 from scimproxy.store.rows import loose_row, passed_row
 
@@ -118,6 +120,39 @@ ANY = st.builds(
     note=st.sampled_from([None, "mock of run 1", f"see http://a/?token={SECRET}"]),
     tags=st.sampled_from([(), ("mock",), ("mock", "miss")]),
 )
+
+
+NAMES = st.sampled_from(
+    ["Cookie", "Set-Cookie", "Authorization", "X-Api-Key", "Location", "ETag", "Link", "X-Session"]
+)
+WORDS = st.lists(
+    st.sampled_from(
+        [SECRET, JWT, "word", "Bearer ", "=", ";", "?token=", "//u:", "@h/", "sha256:01234567", "", "%41"]
+    ),
+    max_size=4,
+).map("".join)
+BLOCKS = st.lists(st.lists(st.tuples(NAMES, WORDS), max_size=4), max_size=4)
+
+
+@given(BLOCKS)
+def test_fields_that_came_before_become_what_new_ones_would(blocks: list[list[tuple[str, str]]]) -> None:
+    module._fields.clear()
+    remembering = Keep({}), Keep({})
+    fresh = Keep({})
+    for block in blocks:
+        made = [redact_headers(Headers(block), keep) for keep in remembering]  # two objects: read, and remembered
+        module._fields.clear()
+        assert made == [redact_headers(Headers(block), fresh)] * 2
+    for keep in remembering:
+        assert keep.found == fresh.found
+        assert keep.words == fresh.words
+
+
+def test_what_is_remembered_of_fields_is_bounded() -> None:
+    for number in range(1100):
+        redact_headers(Headers([("X-Api-Key", f"{number}"), ("Cookie", f"{number}" * 200)]), Keep({}))
+    assert len(module._fields) <= 1024
+    assert max(len(value) for _, value in module._fields) <= 512
 
 
 @given(ANY)

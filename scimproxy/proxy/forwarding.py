@@ -39,6 +39,7 @@ __all__ = [
     "may_reuse",
     "refuse_request",
     "response_framing",
+    "speaks_for_client",
     "suspect",
     "upstream_headers",
     "wants_close",
@@ -332,7 +333,7 @@ def upstream_headers(headers: Headers, caller: Caller, options: EngineOptions) -
     Framing (Content-Length, chunked) is the engine's to add with `framed`. With `rewrite_locations` the upstream is
     asked for an uncoded body, because only such a body can be rewritten.
     """
-    kept = Headers((name, value) for name, value in end_to_end(headers) if not _speaks_for_client(name))
+    kept = Headers((name, value) for name, value in end_to_end(headers) if not speaks_for_client(name))
     if options.guard is not None and options.guard.mark is not None:
         through = [*kept.get_all(VIA), options.guard.mark]
         kept = kept.without(VIA).with_added(VIA, ", ".join(through))
@@ -355,7 +356,7 @@ def upstream_headers(headers: Headers, caller: Caller, options: EngineOptions) -
     return Headers(pairs)
 
 
-def _speaks_for_client(name: str) -> bool:
+def speaks_for_client(name: str) -> bool:
     """Whether a field tells of the client what only our tunnel can; WSGI and CGI read `_` as `-`."""
     plain = name.lower().replace("_", "-")
     return plain in FORWARDING or plain.startswith(_FORWARDING_PREFIXES)
@@ -395,7 +396,7 @@ def safe_trailers(trailers: Headers | None) -> Headers | None:
     return Headers(
         (name, value)
         for name, value in end_to_end(trailers)
-        if name.lower() not in _NO_TRAILERS and not _speaks_for_client(name)
+        if name.lower() not in _NO_TRAILERS and not speaks_for_client(name)
     )
 
 
