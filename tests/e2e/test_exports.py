@@ -148,7 +148,7 @@ async def test_load_is_handed_to_locust(server: Server, tmp_path: Path) -> None:
         for exchange in server.recorded:
             store.add(exchange)
     command = (sys.executable, "-m", "scimproxy", "replay", "last", "--db", tmp_path / "a.db", "--to", server.url)
-    asked = (*command, "--users", "2", "--duration", "2s", "--report", tmp_path / "out.html")
+    asked = (*command, "--users", "2", "--duration", "6s", "--report", tmp_path / "out.html")
     code, said = await started(*asked, folder=tmp_path, SCIM_AUTH=f"Bearer {TOKEN}", LOCUST_USERS="nonsense")
     assert code == 0 and "2 virtual users on" in said and "POST /Users" in said, said
     assert "Locust" in (tmp_path / "out.html").read_text(encoding="utf-8")
