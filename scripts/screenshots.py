@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -29,10 +30,13 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from e2e.proxy import Proxy  # noqa: E402 - the path is set above
 from okta_like import OktaLike  # noqa: E402
+from runscope_like import Runscope  # noqa: E402
 
 from scimproxy.demo import Demo, serve  # noqa: E402
 from scimproxy.exchange import TunnelEvent  # noqa: E402
 from scimproxy.store import Reader, Store  # noqa: E402
+from scimproxy.suite.library import bundled  # noqa: E402
+from scimproxy.suite.runscope import parse  # noqa: E402
 from scimproxy.web.door import folder_of  # noqa: E402
 from scimproxy.web.server import Inspector, InspectorOptions  # noqa: E402
 
@@ -98,6 +102,23 @@ def record(db: Path, good: Demo, bad: Demo) -> None:
     scimproxy(db, *words, auth=f"Bearer {bad.token}", may_fail=True)
 
 
+def follow(browser: Browser, url: str, run_id: int) -> str:
+    """Have the inspector follow the suite of Runscope in a recording that goes on; return the path of its page."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{url}/#token={TOKEN}")
+    page.locator(".row[data-id]").first.wait_for()
+    page.goto(f"{url}/runs/{run_id}")
+    page.get_by_role("button", name="Match with a suite…").click()
+    page.locator("#match-suite").select_option("scim2-spec")
+    page.get_by_role("button", name="Match", exact=True).click()
+    link = page.locator("a.pill")
+    link.wait_for()
+    path = (link.get_attribute("href") or "").removeprefix(urlsplit(url).path)
+    context.close()
+    return path
+
+
 @dataclass(frozen=True)
 class State:
     """One picture: where, and what is done there first."""
@@ -108,7 +129,7 @@ class State:
     act: Callable[[Page], None] = lambda _page: None
 
 
-def states(db: Path, report: Path) -> Iterator[State]:
+def states(db: Path, report: Path, following: str) -> Iterator[State]:
     """Give the states, with the numbers that they have in this recording."""
     with Reader.open(db) as reader:
         runs = reader.runs()
@@ -155,6 +176,7 @@ def states(db: Path, report: Path) -> Iterator[State]:
     yield State("replay", f"/exchanges/{created.id}?run={records[1]}", ".exchange", replaying)
     yield State("runs", "/runs", "h1")
     yield State("suite", f"/runs/{suites[1]}", "h1")
+    yield State("following", following, "h1")
     yield State("diff", f"/diff?a={records[0]}&b={replayed}", ".verdict")
     yield State("resource", resource, "h1")
     yield State("tunnel", "/tunnel", "h1")
@@ -224,8 +246,16 @@ def main() -> None:
             failed = [str(one.id) for one in reader.runs() if one.kind == "suite"][1]
         scimproxy(db, "report", failed, "-o", str(report))
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        with inspecting(loop, db) as url:
-            made = list(states(db, report))
+        with Proxy(bad.url, db, "--name", "build 43", "--no-ui") as proxy, inspecting(loop, db) as url:
+            (suite,) = parse(bundled()["scim2-spec"].read_bytes())
+            given = {"SCIMBaseURL": proxy.url, "auth": f"Bearer {bad.token}"}
+            # Playwright has the loop of this thread.
+            outside = threading.Thread(target=Runscope(suite, given, ends_before="31").run)
+            outside.start()
+            outside.join()
+            with Reader.open(db) as reader:
+                newest = next(run.id or 0 for run in reader.runs(newest_first=True) if run.kind == "record")
+            made = list(states(db, report, follow(browser, url, newest)))
             pictures(browser, url, made, options.folder)
         browser.close()
         loop(good.close())

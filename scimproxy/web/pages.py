@@ -303,7 +303,8 @@ def _html(text: str, status: int = 200) -> web.Response:
 
 
 def _run(run: Run) -> dict[str, Any]:
-    return {**run_json(run), "started_at": run.started_at, "ended_at": run.ended_at, "any": run.exchange_count != 0}
+    more = {"started_at": run.started_at, "ended_at": run.ended_at, "source_run_id": run.source_run_id}
+    return {**run_json(run), **more, "any": run.exchange_count != 0}
 
 
 def _counted(reader: Reader, before: int | None) -> list[dict[str, Any]]:
