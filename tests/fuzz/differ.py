@@ -13,9 +13,9 @@ from scimproxy.exchange import Exchange, Headers
 
 __all__ = ["Difference", "Turn", "difference", "turns"]
 
-_STATUS = re.compile(rb"(?<!')HTTP/1\.1 (\d{3}) ")
-_OWN = re.compile(rb"(?<!')HTTP/1\.1 (\d{3}) [^\r\n]*\r\n(?:[^\r\n]+\r\n)*?scimproxy-origin: proxy\r\n")
-"""The head of an answer of ours; a quote before it is one inside the words of another."""
+_STATUS = re.compile(rb"(?<!')(?<!\\n)HTTP/1\.1 (\d{3}) ")
+_OWN = re.compile(rb"(?<!')(?<!\\n)HTTP/1\.1 (\d{3}) [^\r\n]*\r\n(?:[^\r\n]+\r\n)*?scimproxy-origin: proxy\r\n")
+"""The head of an answer of ours; a quote or an escaped line end before it is one inside the words of another."""
 
 
 @dataclass(frozen=True)
