@@ -28,6 +28,7 @@ from scimproxy.passed import Passed
 from scimproxy.recorder import Recorder
 from scimproxy.store import Reader, StoreApart, ahead, bringing, connecting, prune
 from scimproxy.store import apart as apart_module
+from scimproxy.store import following as following_module
 from scimproxy.store.ahead import Ahead, Tail
 from scimproxy.store.entries import HEAD, Packer, Unpacker, sealed
 from scimproxy.store.following import Following
@@ -527,6 +528,60 @@ def test_when_all_of_it_dies_the_next_reader_finds_all_of_it_once(tmp_path: Path
     assert uids(db) == found
 
 
+@pytest.mark.parametrize("name", ["a.db-ahead-{}.bak", "a.db-ahead-{} (copy)", "a.db-ahead-0123456789ab"])
+def test_a_copy_of_it_brings_nothing_in_twice(db: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    (path,) = ahead.files_beside(db)
+    copy = path.with_name(name.format(path.name[-12:]))
+    shutil.copy(path, copy)
+    for _ in range(2):
+        with Reader.open(db):
+            pass
+    assert uids(db) == ANSWERED
+    assert copy.exists()
+    assert ("is a copy of another file" in caplog.text) == (copy.name in files(db))
+
+
+def test_what_another_version_wrote_stays_for_that_version(
+    db: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ahead, "SHAPE", 5)
+        patch.setattr(ahead, "__version__", "9.8.7")
+        with Reader.open(db) as reader:
+            assert len(list(reader.exchanges())) == 1
+        Writer.open(db, durable=False, create=False).conn.close()
+        assert "was written by scimproxy" in caplog.text
+        assert "that 9.8.7 does not read" in caplog.text
+        assert ahead.follow(ahead.files_beside(db)[0]) is None
+    with Reader.open(db):
+        assert uids(db) == ANSWERED
+
+
+def test_how_far_it_is_in_the_database_is_asked_when_it_is_held(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that goes on while another brings it in, and is stopped halfway."""
+    (path,) = ahead.files_beside(db)
+    real = ahead.follow
+
+    def late(told: Path) -> Tail | None:
+        taken = ahead.take_over(told)
+        assert taken is not None
+        with contextlib.closing(taken.tail) as tail, contextlib.closing(bringing.open_writer(db).conn) as conn:
+            other = Writer(db, conn)
+            rows = tail.read(None, 10, 10**6)
+            assert other.write_group([Item("ahead", (tail.name, number, one), None) for number, one in rows])
+        return real(told)
+
+    monkeypatch.setattr(following_module, "follow", late)
+    writer = bringing.open_writer(db)
+    with contextlib.closing(writer.conn):
+        following = Following.begin(writer, str(path))
+        assert following is not None
+        assert following.applied == 10
+        writer.write_group(following.items(None, 512))
+        following.end()
+    assert uids(db) == ANSWERED
+
+
 async def test_the_next_recording_brings_it_in_and_leaves_that_of_another_alone(db: Path) -> None:
     other = await recording(db)
     assert uids(db) == ANSWERED
@@ -615,11 +670,12 @@ def test_a_damaged_file_gives_what_is_whole_and_says_what_is_not(db: Path, caplo
 def test_what_is_no_such_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
     db = tmp_path / "a.db"
     Writer.open(db, durable=False, create=True).conn.close()
-    strange = tmp_path / "a.db-ahead-0123"
+    strange = tmp_path / "a.db-ahead-0123456789a0"
     strange.write_bytes(content)
-    (tmp_path / "a.db-ahead-folder").mkdir()
-    (tmp_path / "a.db-ahead-link").symlink_to(strange)
-    os.mkfifo(tmp_path / "a.db-ahead-pipe")
+    (tmp_path / "a.db-ahead-0123456789a1").mkdir()
+    (tmp_path / "a.db-ahead-0123456789a2").symlink_to(strange)
+    os.mkfifo(tmp_path / "a.db-ahead-0123456789a3")
+    assert len(ahead.files_beside(db)) == 4
     with Reader.open(db) as reader:
         assert list(reader.exchanges()) == []
     Writer.open(db, durable=False, create=False).conn.close()

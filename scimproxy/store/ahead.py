@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 import struct
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from scimproxy import __version__
 from scimproxy.amounts import plural
-from scimproxy.store.entries import HEAD, Packer, Unpacker, checksum, head_of, sealed
+from scimproxy.store.entries import HEAD, SHAPE, Packer, Unpacker, checksum, head_of, sealed
 
 if sys.platform != "win32":  # where recordings have no writing process, and so no such file
     import fcntl
@@ -31,18 +33,20 @@ __all__ = [
     "BEFORE",
     "Ahead",
     "Tail",
+    "Taken",
     "create",
     "files_beside",
     "follow",
     "is_being_brought_in",
     "left_there",
-    "progress_name",
+    "path_of",
     "take_over",
 ]
 
-_MAGIC = b"scimproxy ahead1"
-_START = struct.Struct("<16sQQ")
-"""The file's first bytes: what it is, the secret of its checksums, the database that it belongs to."""
+_MAGIC = b"scimproxy ahead2"
+_START = struct.Struct("<16sQQQQ32s")
+"""The file's first bytes: what it is, what its entries look like, the secret of their checksums, the database that it
+belongs to, a number of its own, which version of scimproxy made it."""
 _FIRST = 4096
 """Where the segments begin."""
 _SEGMENT = 2 * 1024 * 1024
@@ -54,6 +58,8 @@ _SPARE = 32 * 1024 * 1024
 BEFORE = "ahead-"
 """How its name begins behind that of the database, and the name of its line in the table `progress`."""
 _NEW = ".new"
+_TOKEN = 12
+"""So many digits of its own number its name ends with: a copy with another name is none of ours."""
 _STARTS = (_FIRST, _FIRST + _SEGMENT)
 
 
@@ -76,7 +82,7 @@ class Ahead:
     def open(cls, path: Path) -> Ahead | None:
         """Open the file that a writer has just made; None where that is not possible."""
         found = _opened(path, os.O_RDWR, alone=False)
-        return None if found is None else cls(path, found[0], found[1])
+        return None if found is None else cls(path, found[0], found[1].secret)
 
     def append(self, loose: list[Any]) -> bool:
         """Have a row stand there; False where there is no room for it now. The row is not changed.
@@ -127,9 +133,13 @@ class Ahead:
 
 
 class Tail:
-    """The reader's end: gives the entries after `applied`, in order. `number` is the last one read."""
+    """The reader's end: gives the entries after `applied`, in order. `number` is the last one read.
 
-    def __init__(self, fd: int, secret: int, applied: int) -> None:
+    `name` is that of the line in `progress` that says how far the database has them.
+    """
+
+    def __init__(self, fd: int, secret: int, name: str, applied: int) -> None:
+        self.name = name
         self._fd = fd
         self._secret = secret
         self._after = applied
@@ -143,7 +153,7 @@ class Tail:
 
     def again(self, applied: int) -> Tail:
         """Return one that begins anew, after another entry."""
-        return Tail(self._fd, self._secret, applied)
+        return Tail(self._fd, self._secret, self.name, applied)
 
     def read(self, upto: int | None, most: int, size: int) -> list[tuple[int, list[Any]]]:
         """Return numbers and rows of what comes next: up to a number, at most so many, of about so many bytes."""
@@ -236,6 +246,32 @@ class Tail:
         return memoryview(self._buffer)[inside : inside + size]
 
 
+class _Start(NamedTuple):
+    shape: int
+    secret: int
+    identity: int
+    number: int
+    version: str
+
+    @property
+    def name(self) -> str:
+        return f"{BEFORE}{self.number:016x}"
+
+    def packed(self) -> bytes:
+        return _START.pack(_MAGIC, self.shape, self.secret, self.identity, self.number, self.version.encode())
+
+
+class Taken(NamedTuple):
+    """A file that was taken over. `identity` is that of the database it belongs to.
+
+    `strange`: why nothing of it is to be read, where that is so.
+    """
+
+    tail: Tail
+    identity: int
+    strange: str | None
+
+
 def create(db: Path, identity: int) -> tuple[Path, Tail] | None:
     """Make an empty ahead file beside a database; None where the place has no room for it, or cannot hold one.
 
@@ -244,7 +280,8 @@ def create(db: Path, identity: int) -> tuple[Path, Tail] | None:
     if sys.platform == "win32":
         return None
     real = Path(os.path.realpath(db))
-    path = real.with_name(f"{real.name}-{BEFORE}{secrets.token_hex(6)}")
+    start = _Start(SHAPE, secrets.randbits(32), identity, secrets.randbits(64), __version__)
+    path = path_of(real, start.name)
     new = path.with_name(path.name + _NEW)
     try:
         place = os.statvfs(real.parent)
@@ -253,8 +290,7 @@ def create(db: Path, identity: int) -> tuple[Path, Tail] | None:
         fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             _fill(fd)
-            secret = secrets.randbits(32)
-            os.pwrite(fd, _START.pack(_MAGIC, secret, identity), 0)
+            os.pwrite(fd, start.packed(), 0)
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             new.rename(path)
         except BaseException:
@@ -264,7 +300,7 @@ def create(db: Path, identity: int) -> tuple[Path, Tail] | None:
             raise
     except OSError:
         return None
-    return path, Tail(fd, secret, 0)
+    return path, Tail(fd, start.secret, start.name, 0)
 
 
 def _fill(fd: int) -> None:
@@ -276,16 +312,27 @@ def _fill(fd: int) -> None:
             os.pwrite(fd, bytes(min(_PIECE, size - at)), at)
 
 
-def follow(path: Path, applied: int) -> Tail | None:
-    """Open a file for reading beside its engine, after an entry; None where that is not possible."""
+def follow(path: Path) -> Tail | None:
+    """Open a file for reading beside its engine, from its beginning; None where that is not possible."""
     found = _opened(path, os.O_RDONLY, alone=False)
-    return None if found is None else Tail(found[0], found[1], applied)
+    return None if found is None else Tail(found[0], found[1].secret, found[1].name, 0)
 
 
-def take_over(path: Path) -> tuple[Tail, int] | None:
-    """Open a file whose recording died, for nobody else; None where it lives. Also which database it belongs to."""
-    found = _opened(path, os.O_RDWR, os.O_RDONLY, alone=True)
-    return None if found is None else (Tail(found[0], found[1], 0), found[2])
+def take_over(path: Path) -> Taken | None:
+    """Open a file whose recording died, for nobody else; None where it lives."""
+    found = _opened(path, os.O_RDWR, os.O_RDONLY, alone=True, known=False)
+    if found is None:
+        return None
+    fd, start = found
+    strange = None
+    if start.shape != SHAPE:
+        strange = (
+            f"was written by scimproxy {start.version} in a way that {__version__} does not read;"
+            " open the database with that version once"
+        )
+    elif path_of(path, start.name).name[-_TOKEN:] != path.name[-_TOKEN:]:
+        strange = "is a copy of another file, by its name; it is left alone"
+    return Taken(Tail(fd, start.secret, start.name, 0), start.identity, strange)
 
 
 def is_being_brought_in(path: Path) -> bool:
@@ -306,16 +353,17 @@ def is_being_brought_in(path: Path) -> bool:
 def files_beside(db: Path) -> list[Path]:
     """Return the ahead files of a database, whoever they belong to."""
     real = Path(os.path.realpath(db))
-    start = f"{real.name}-{BEFORE}"
+    named = re.compile(re.escape(f"{real.name}-{BEFORE}") + f"[0-9a-f]{{{_TOKEN}}}")
     try:
-        return sorted(it for it in real.parent.iterdir() if it.name.startswith(start) and it.suffix != _NEW)
+        return sorted(it for it in real.parent.iterdir() if named.fullmatch(it.name))
     except OSError:
         return []
 
 
-def progress_name(path: Path) -> str:
-    """Return the name under which the database knows how far a file is applied."""
-    return BEFORE + path.name.rpartition("-")[2]
+def path_of(db: Path, name: str) -> Path:
+    """Return where the file lies that has this line in the table `progress`."""
+    real = Path(os.path.realpath(db))
+    return real.with_name(f"{real.name}-{name[: len(BEFORE) + _TOKEN]}")
 
 
 def left_there(count: int, path: Path) -> str:
@@ -323,8 +371,11 @@ def left_there(count: int, path: Path) -> str:
     return f"not in the database yet: {plural(count, 'exchange')} in {path}; opening the database brings them in"
 
 
-def _opened(path: Path, *flags: int, alone: bool) -> tuple[int, int, int] | None:
-    """Return descriptor, secret and database of a file, locked; None where that is not possible."""
+def _opened(path: Path, *flags: int, alone: bool, known: bool = True) -> tuple[int, _Start] | None:
+    """Return descriptor and start of a file, locked; None where that is not possible.
+
+    `known`: only one whose entries look as those of this version do.
+    """
     if sys.platform == "win32":
         return None
     for flag in flags:
@@ -338,9 +389,10 @@ def _opened(path: Path, *flags: int, alone: bool) -> tuple[int, int, int] | None
         about = os.fstat(fd)
         start = os.pread(fd, _START.size, 0) if stat.S_ISREG(about.st_mode) and about.st_nlink else b""
         if len(start) == _START.size:
-            magic, secret, identity = _START.unpack(start)
-            if magic == _MAGIC:
-                return fd, secret & 0xFFFFFFFF, identity
+            magic, shape, secret, identity, number, version = _START.unpack(start)
+            if magic == _MAGIC and (shape == SHAPE or not known):
+                wrote = ascii(version.rstrip(b"\0").decode("ascii", "replace"))[1:-1]
+                return fd, _Start(shape, secret & 0xFFFFFFFF, identity, number, wrote)
     except OSError:  # somebody else holds it
         pass
     os.close(fd)

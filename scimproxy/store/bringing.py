@@ -36,26 +36,39 @@ _SIZE = 1024 * 1024
 
 def bring_in(writer: Writer) -> None:
     """Put what died recordings left beside this database into it; what cannot be, stays, and is told."""
-    names = [name for (name,) in writer.conn.execute("SELECT name FROM progress WHERE name LIKE 'ahead-%'")]
+    known = [name for (name,) in writer.conn.execute("SELECT name FROM progress WHERE name LIKE 'ahead-%'")]
     files = ahead.files_beside(writer.path)
     until = time.monotonic() + _PATIENCE_S
     for path in files:
-        name = ahead.progress_name(path)
         taken = _taken_over(path, until, _TRIES)
         if taken is None:
             continue
-        tail, identity = taken
+        tail = taken.tail
         with contextlib.closing(tail):
-            if identity == writer.identity():  # and how far it is in the database is asked only now that it is ours
-                _bring(writer, path, name, tail.again(applied_of(writer.conn, name)))
-            else:
+            if taken.strange is not None:
+                _log.warning("not in the database yet: %s %s", path, taken.strange)
+            elif taken.identity != writer.identity():
                 _log.warning("%s holds exchanges of another database; remove it if that one is gone", path)
+            else:  # how far it is in the database is asked only now that it is ours
+                _bring(writer, path, tail.again(applied_of(writer.conn, tail.name)))
     # Lines of files that are gone: a file is there before its line is, so looking in this order finds none too many.
-    for name in {*names} - {ahead.progress_name(path) for path in files}:
-        _forget(writer.conn, name)
+    for name in known:
+        if _is_gone(ahead.path_of(writer.path, name)):
+            _forget(writer.conn, name)
 
 
-def _bring(writer: Writer, path: Path, name: str, tail: ahead.Tail) -> None:
+def _is_gone(path: Path) -> bool:
+    """Whether a file is known to be there no more."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _bring(writer: Writer, path: Path, tail: ahead.Tail) -> None:
     lost = brought = 0
     while True:
         rows = tail.read(None, GROUP, _SIZE)
@@ -69,7 +82,8 @@ def _bring(writer: Writer, path: Path, name: str, tail: ahead.Tail) -> None:
             writer.look_for_pending(run_id)
         answers: list[Future[int]] = [Future() for _ in rows]
         items = [
-            Item("ahead", (name, number, row), answer) for (number, row), answer in zip(rows, answers, strict=True)
+            Item("ahead", (tail.name, number, row), answer)
+            for (number, row), answer in zip(rows, answers, strict=True)
         ]
         if not writer.write_group(items):
             _log.warning("not in the database yet: what stands in %s (%s)", path, writer.last_error)
@@ -81,7 +95,7 @@ def _bring(writer: Writer, path: Path, name: str, tail: ahead.Tail) -> None:
         lost += behind
     with contextlib.suppress(OSError):
         path.unlink()
-        _forget(writer.conn, name)
+        _forget(writer.conn, tail.name)
     if brought:
         _log.info("brought into the database: %s from %s", plural(brought, "exchange"), path)
     if lost:
@@ -102,19 +116,20 @@ def settle(path: Path, conn: sqlite3.Connection) -> None:
     left = 0
     until = time.monotonic() + _PATIENCE_S
     for file in ahead.files_beside(path):
-        name = ahead.progress_name(file)
         taken = _taken_over(file, until, 1)
         if taken is not None:
-            with contextlib.closing(taken[0]) as died:
-                if taken[1] == applied_of(conn, IDENTITY):
-                    left += max(0, died.standing() - applied_of(conn, name))
-        elif (tail := ahead.follow(file, 0)) is not None:
+            with contextlib.closing(taken.tail) as died:
+                if taken.strange is not None:
+                    _log.warning("not in the database yet: %s %s", file, taken.strange)
+                elif taken.identity == applied_of(conn, IDENTITY):
+                    left += max(0, died.standing() - applied_of(conn, died.name))
+        elif (tail := ahead.follow(file)) is not None:
             with contextlib.closing(tail):
                 standing = tail.standing()
-            while applied_of(conn, name) < standing and file.exists() and time.monotonic() < until:
+            while applied_of(conn, tail.name) < standing and file.exists() and time.monotonic() < until:
                 time.sleep(_LOOK_S)
                 if (taken := ahead.take_over(file)) is not None:  # it was another reader's look that we saw
-                    taken[0].close()
+                    taken.tail.close()
                     left += standing
                     break
     if not left:
@@ -127,7 +142,7 @@ def settle(path: Path, conn: sqlite3.Connection) -> None:
         _log.warning("not in the database yet: %s that were answered (%s)", plural(left, "exchange"), exc)
 
 
-def _taken_over(path: Path, until: float, tries: int) -> tuple[ahead.Tail, int] | None:
+def _taken_over(path: Path, until: float, tries: int) -> ahead.Taken | None:
     """Take a file over; where somebody else is just doing that, wait until it is done and what was in it is there.
 
     `tries`: a recording holds its file all the time, another reader that looks at it for a moment.

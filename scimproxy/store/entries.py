@@ -8,21 +8,41 @@ entry, wherever it comes to lie. What exchanges share is told once in a segment 
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
+from dataclasses import fields
 from typing import Any
 
 import msgspec
 
-from scimproxy.exchange import EMPTY, Connection, Content, Headers
+from scimproxy.exchange import EMPTY, Certificate, Connection, Content, Headers, Tls
 from scimproxy.store.rows import CONNECTION_PLACES, CONTENT_PLACES, EXCHANGE_COLUMNS, HEADER_PLACES
 
-__all__ = ["HEAD", "Packer", "Unpacker", "checksum", "head_of", "sealed"]
+__all__ = ["HEAD", "SHAPE", "Packer", "Unpacker", "checksum", "head_of", "sealed"]
 
 HEAD = struct.Struct("<IIQ")
 """In front of each entry: how many bytes follow, their checksum, the number of the entry."""
 _MOST = 1024
 """So many shared values are numbered before it begins anew."""
+
+_FORMAT = 2
+"""How entries are made; to be changed with whatever SHAPE does not see."""
+SHAPE = int.from_bytes(
+    hashlib.sha256(
+        repr(
+            (
+                _FORMAT,
+                EXCHANGE_COLUMNS,
+                HEADER_PLACES,
+                CONNECTION_PLACES,
+                CONTENT_PLACES,
+                [[(it.name, it.type) for it in fields(kind)] for kind in (Connection, Tls, Certificate)],
+            )
+        ).encode()
+    ).digest()[:8]
+)
+"""What entries look like in this version, as a number: another's rows have their values in other places."""
 
 type _Pairs = tuple[tuple[str, str], ...]
 

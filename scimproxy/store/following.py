@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 
 from scimproxy.amounts import plural
-from scimproxy.store.ahead import Tail, create, follow, left_there, progress_name
+from scimproxy.store.ahead import Tail, create, follow, left_there
 from scimproxy.store.bringing import applied_of
 from scimproxy.store.writing import Item, Writer
 
@@ -57,7 +57,7 @@ class Following:
         self.applied = applied
         self.broken = False
         self.is_over = False
-        self._name = progress_name(path)
+        self._name = tail.name
         self._writer = writer
         self._tail = tail
         self._again = False
@@ -69,12 +69,18 @@ class Following:
             if not told:
                 made = create(writer.path, writer.identity())
                 return None if made is None else cls(writer, *made, 0)
-            path = Path(told)
-            applied = applied_of(writer.conn, progress_name(path))
         except sqlite3.Error:  # it is locked, or full: the next writer may have one
             return None
-        tail = follow(path, applied)
-        return None if tail is None else cls(writer, path, tail, applied)
+        path = Path(told)
+        tail = follow(path)
+        if tail is None:
+            return None
+        try:  # only now that it is held: till then somebody else may be bringing it in
+            applied = applied_of(writer.conn, tail.name)
+        except sqlite3.Error:
+            tail.close()
+            return None
+        return cls(writer, path, tail.again(applied), applied)
 
     def items(self, upto: int | None, most: int) -> list[Item]:
         """Return what comes next there."""

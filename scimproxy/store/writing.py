@@ -486,10 +486,10 @@ class Writer:
         self.runs.append(run_id)
         self.look_for_pending(run_id)
 
-    def look_for_pending(self, run_id: int) -> None:
-        """Learn what is in flight in a run, so that what comes of it takes its place."""
+    def look_for_pending(self, run_id: int | None) -> None:
+        """Learn what is in flight in a run, or was taken for aborted, so that what comes of it takes its place."""
         found = self.conn.execute(
-            "SELECT uid, id FROM exchanges WHERE run_id = ? AND state = 'pending'", (run_id,)
+            "SELECT uid, id FROM exchanges WHERE run_id = ? AND state IN ('pending', 'aborted')", (run_id,)
         ).fetchall()
         self._pending.update({(run_id, uid): number for uid, number in found})
 
