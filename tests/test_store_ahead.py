@@ -567,6 +567,7 @@ def test_how_far_it_is_in_the_database_is_asked_when_it_is_held(db: Path, monkey
         assert taken is not None
         with contextlib.closing(taken.tail) as tail, contextlib.closing(bringing.open_writer(db).conn) as conn:
             other = Writer(db, conn)
+            other.look_for_pending(1)
             rows = tail.read(None, 10, 10**6)
             assert other.write_group([Item("ahead", (tail.name, number, one), None) for number, one in rows])
         return real(told)
