@@ -32,7 +32,7 @@ from scimproxy.store import following as following_module
 from scimproxy.store.ahead import Ahead, Tail
 from scimproxy.store.entries import HEAD, Packer, Unpacker, sealed
 from scimproxy.store.following import Following
-from scimproxy.store.rows import EXCHANGE_COLUMNS, HEADER_PLACES, passed_row
+from scimproxy.store.rows import EXCHANGE_COLUMNS, HEADER_PLACES, RUN_PLACE, UID_PLACE, passed_row
 from scimproxy.store.serving import _Pipe
 from scimproxy.store.wire import Frames, frame
 from scimproxy.store.writing import Item, Writer
@@ -72,6 +72,10 @@ def uids(db: Path) -> Counter[str | None]:
 
 def files(db: Path) -> list[str]:
     return sorted(path.name for path in ahead.files_beside(db))
+
+
+def aside(db: Path) -> list[Path]:
+    return sorted(db.parent.glob("*-damaged-*"))
 
 
 # --- entries ---
@@ -135,6 +139,9 @@ def changed(at: int, value: object) -> bytes:
         changed(EXCHANGE_COLUMNS.index("request_content_id"), "x"),
         changed(EXCHANGE_COLUMNS.index("request_content_id"), (b"", "x", "", False)),
         changed(EXCHANGE_COLUMNS.index("note"), {"a": 1}),
+        changed(RUN_PLACE, 2**63),
+        changed(RUN_PLACE, True),  # noqa: FBT003 - a value
+        changed(UID_PLACE, 5),
     ],
 )
 def test_what_is_no_entry_is_refused(data: bytes) -> None:
@@ -583,6 +590,76 @@ def test_how_far_it_is_in_the_database_is_asked_when_it_is_held(db: Path, monkey
     assert uids(db) == ANSWERED
 
 
+def entry_places(path: Path) -> list[int]:
+    content, place, found = path.read_bytes(), 4096, []
+    while length := HEAD.unpack_from(content, place)[0]:
+        found.append(place)
+        place += HEAD.size + length
+    return found
+
+
+@pytest.mark.parametrize(
+    ("number", "at", "zeros", "kept"),
+    [
+        (0, HEAD.size + 30, 0, 0),  # the first: nothing after it can be read
+        (0, 9, 0, 0),
+        (19, HEAD.size + 30, 0, 19),  # the last, which was whole and answered
+        (19, 0, 0, 19),
+        (19, 9, 0, 19),
+        (10, 9, 0, 10),
+        (10, 0, 4096, 10),  # a page that the disk lost
+    ],
+)
+def test_a_damaged_file_is_the_only_copy_and_is_kept(
+    db: Path, number: int, at: int, zeros: int, kept: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    (path,) = ahead.files_beside(db)
+    with path.open("r+b") as file:
+        file.seek(entry_places(path)[number] + at)
+        (byte,) = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes(zeros) or bytes([byte ^ 64]))
+    content = path.read_bytes()
+    with Reader.open(db):
+        pass
+    assert len(uids(db)) == max(kept, 1)  # one was in flight
+    assert "damaged, and not in the database" in caplog.text
+    assert [one.read_bytes() for one in aside(db)] == [content]
+    assert files(db) == []
+
+
+def test_a_file_that_was_cut_or_whose_disk_fails_is_kept(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path,) = ahead.files_beside(db)
+    real = os.pread
+
+    def failing(fd: int, size: int, at: int) -> bytes:
+        if at >= 4096:
+            raise OSError(5, "Input/output error")
+        return real(fd, size, at)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", failing)
+        Writer.open(db, durable=False, create=False).conn.close()
+    (kept,) = aside(db)
+    kept.rename(path)
+    os.truncate(path, 3_000_000)
+    Writer.open(db, durable=False, create=False).conn.close()
+    assert uids(db) == ANSWERED
+    assert len(aside(db)) == 1
+
+
+def test_what_the_database_does_not_take_now_is_brought_in_later(db: Path) -> None:
+    with contextlib.closing(sqlite3.connect(db)) as conn:
+        conn.execute("CREATE TRIGGER t BEFORE INSERT ON exchanges BEGIN SELECT RAISE(FAIL, 'not now'); END")
+    Writer.open(db, durable=False, create=False).conn.close()
+    assert len(files(db)) == 1
+    with contextlib.closing(sqlite3.connect(db)) as conn:
+        conn.execute("DROP TRIGGER t")
+    Writer.open(db, durable=False, create=False).conn.close()
+    assert uids(db) == ANSWERED
+    assert aside(db) == []
+
+
 async def test_the_next_recording_brings_it_in_and_leaves_that_of_another_alone(db: Path) -> None:
     other = await recording(db)
     assert uids(db) == ANSWERED
@@ -663,8 +740,9 @@ def test_a_damaged_file_gives_what_is_whole_and_says_what_is_not(db: Path, caplo
     Writer.open(db, durable=False, create=False).conn.close()
     assert len(uids(db)) == 10
     assert "brought into the database: 10 exchanges" in caplog.text
-    assert "lost: 10 exchanges in" in caplog.text
+    assert "not in the database: 10 exchanges in" in caplog.text
     assert files(db) == []
+    assert len(aside(db)) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 10_000, b"scimproxy ahead1" + b"\xff" * 20_000])
@@ -790,7 +868,7 @@ def test_what_stands_is_tried_again_until_it_can_be_written(served: Served, tmp_
 
 
 def test_what_fits_into_no_database_holds_up_nothing(
-    served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = row("bad")
     bad[2] = 99
@@ -801,6 +879,13 @@ def test_what_fits_into_no_database_holds_up_nothing(
     assert served.following.applied == 3
     assert "there is no run 99" in caplog.text
     assert uids(tmp_path / "a.db") == {"u1": 1, "u2": 1}
+    assert len(aside(tmp_path / "a.db")) == 1
+    assert served.engine.append(bad)
+    served.send(("standing", 4))
+    served.turn()
+    monkeypatch.setattr(bringing, "_PATIENCE_S", 3600.0)  # nobody waits for it
+    with Reader.open(tmp_path / "a.db"):
+        pass
 
 
 def test_a_file_that_was_damaged_under_it_is_used_no_more(
@@ -810,12 +895,42 @@ def test_a_file_that_was_damaged_under_it_is_used_no_more(
         assert served.engine.append(row(f"u{number}"))
     overwrite(served.engine, 2)
     served.send(("standing", 3))
-    served.turn()
+    for _ in range(3):
+        served.turn()
+    assert served.engine.append(row("u4"))  # the recorder does not know yet
+    served.send(("standing", 4))
     served.turn()
     served.pipe._answer()
     assert served.heard()[-1] == -1
-    assert "lost: 2 exchanges that stood in" in caplog.text
+    assert "not in the database: 2 exchanges that stood in" in caplog.text
+    assert files(tmp_path / "a.db") == []
+    assert len(aside(tmp_path / "a.db")) == 1
     assert uids(tmp_path / "a.db") == {"u0": 1}
+
+
+def test_closing_a_damaged_file_reads_on_behind_the_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ahead, "_SEGMENT", 16_384)
+    monkeypatch.setattr(ahead, "_STARTS", (4096, 4096 + 16_384))
+    with contextlib.closing(Served(tmp_path / "a.db", monkeypatch)) as served:
+        served.writer.ending = served.following.end
+        fitting = fill(served.engine)
+        overwrite(served.engine, 1)
+        served.send(("standing", fitting), ("close",))
+        served.ours.shutdown(socket.SHUT_WR)
+        served.writer.work(served.pipe)
+    assert "damaged, and not in the database" in caplog.text
+    assert 10 < sum(uids(tmp_path / "a.db").values()) < fitting
+    assert files(tmp_path / "a.db") == []
+    assert len(aside(tmp_path / "a.db")) == 1
+
+
+def test_a_file_whose_damage_nobody_has_seen_is_left_by_a_writer_that_ends(served: Served, tmp_path: Path) -> None:
+    assert served.engine.append(row("u0"))
+    overwrite(served.engine, 1)
+    served.following.end()
+    assert len(files(tmp_path / "a.db")) == 1
 
 
 def test_closing_a_database_that_cannot_be_written_leaves_the_file(

@@ -40,6 +40,7 @@ __all__ = [
     "is_being_brought_in",
     "left_there",
     "path_of",
+    "set_aside",
     "take_over",
 ]
 
@@ -58,6 +59,8 @@ _SPARE = 32 * 1024 * 1024
 BEFORE = "ahead-"
 """How its name begins behind that of the database, and the name of its line in the table `progress`."""
 _NEW = ".new"
+_FAR = 64
+"""So many entries may be damaged before one that shows that there were some."""
 _TOKEN = 12
 """So many digits of its own number its name ends with: a copy with another name is none of ours."""
 _STARTS = (_FIRST, _FIRST + _SEGMENT)
@@ -109,6 +112,9 @@ class Ahead:
             written = 0
         if written != len(entry):
             self._packer.forget()
+            if written:  # so that nobody takes it for one that was answered
+                with contextlib.suppress(OSError):
+                    os.pwrite(self._fd, bytes(HEAD.size), self._at)
             return False
         self._at += written
         self.number += 1
@@ -188,25 +194,56 @@ class Tail:
         return 0
 
     def standing(self) -> int:
-        """Return the number of the newest entry there, without reading what the entries hold."""
-        newest = 0
+        """Return the number of the newest entry that can be read there."""
         self._buffer = b""
+        return max(self._walk(at)[1] for at in _STARTS)
+
+    def unread(self) -> int:
+        """Return how many entries stand there behind the last one read, whole or damaged: at least so many, or 0."""
+        self._buffer = b""
+        read = newest = max(self.number, self._after)
         for at in _STARTS:
-            number = self._first_number(at)
-            place = at
-            while number is not None:
-                newest = max(newest, number)
-                length, _, _ = head_of(self._bytes(place, HEAD.size), 0)
-                place += HEAD.size + length
-                head = self._bytes(place, HEAD.size) if place + HEAD.size <= at + _SEGMENT else b""
-                if len(head) < HEAD.size or head_of(head, 0)[2] != number + 1:
+            place, number = self._walk(at)
+            newest = max(newest, number)
+            room = at + _SEGMENT - place
+            rest = bytes(self._bytes(place, room))
+            if len(rest) < room or (number == 0 and any(rest[: HEAD.size]) and not 0 < head_of(rest, 0)[2] <= read):
+                newest = max(newest, read + 1)  # the file was cut, or its disk fails; or what a segment begins with
+            elif number >= read and self._is_begun(place, number + 1):
+                newest = max(newest, number + 1)
+            rest = rest.rstrip(b"\0") + bytes(HEAD.size)
+            for wanted in range(read + 1, read + _FAR):
+                inside = rest.find(struct.pack("<Q", wanted)) - (HEAD.size - 8)
+                if inside >= 0 and self._entry(place + inside, wanted) is not None:
+                    newest = max(newest, self._walk(place + inside)[1])
                     break
-                number += 1
-        return newest
+        return newest - read
 
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._fd)
+
+    def _walk(self, at: int) -> tuple[int, int]:
+        """Return the place behind the whole entries that begin at one, and the last one's number; 0: none."""
+        first = self._first_number(at)
+        if first is None:
+            return at, 0
+        number = first
+        while (entry := self._entry(at, number)) is not None:
+            at += HEAD.size + len(entry)
+            number += 1
+        return at, number - 1
+
+    def _is_begun(self, at: int, number: int) -> bool:
+        """Whether something at a place looks as an entry does of which a few bits have changed."""
+        end = _end_of(at)
+        head = self._bytes(at, HEAD.size)
+        if at + HEAD.size > end or len(head) < HEAD.size:
+            return False
+        length, told, found = head_of(head, 0)
+        if not 0 < length <= end - at - HEAD.size:
+            return found == number
+        return found == number or checksum(number, self._bytes(at + HEAD.size, length), self._secret) == told
 
     def _elsewhere(self) -> memoryview | None:
         """Return the next entry where it begins a segment."""
@@ -219,7 +256,7 @@ class Tail:
 
     def _entry(self, at: int, number: int) -> memoryview | None:
         """Return what stands in the entry at a place; None where it is not there or not whole."""
-        end = _FIRST + _SEGMENT if at < _FIRST + _SEGMENT else _FIRST + 2 * _SEGMENT
+        end = _end_of(at)
         head = self._bytes(at, HEAD.size)
         if at + HEAD.size > end or len(head) < HEAD.size:
             return None
@@ -241,9 +278,17 @@ class Tail:
         """Return bytes of the file, which is read in pieces; fewer at its end."""
         inside = at - self._from
         if inside < 0 or inside + size > len(self._buffer):
-            self._buffer = os.pread(self._fd, max(size, _PIECE), at)
+            try:
+                self._buffer = os.pread(self._fd, max(size, _PIECE), at)
+            except OSError:  # its disk fails: as if it ended there
+                self._buffer = b""
             self._from, inside = at, 0
         return memoryview(self._buffer)[inside : inside + size]
+
+
+def _end_of(at: int) -> int:
+    """Return where the segment ends that a place is in."""
+    return _STARTS[at >= _STARTS[1]] + _SEGMENT
 
 
 class _Start(NamedTuple):
@@ -364,6 +409,21 @@ def path_of(db: Path, name: str) -> Path:
     """Return where the file lies that has this line in the table `progress`."""
     real = Path(os.path.realpath(db))
     return real.with_name(f"{real.name}-{name[: len(BEFORE) + _TOKEN]}")
+
+
+def set_aside(path: Path, *, copied: bool = False) -> Path:
+    """Give a file a name under which nobody brings it in, for a person to look at; `copied`: a copy of it.
+
+    Raises:
+        OSError: that is not possible.
+    """
+    aside = path.with_name(f"{path.name}-damaged-{secrets.token_hex(3)}")
+    if copied:
+        with contextlib.closing(os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")) as file:
+            file.write(path.read_bytes())
+    else:
+        path.rename(aside)
+    return aside
 
 
 def left_there(count: int, path: Path) -> str:

@@ -539,7 +539,9 @@ class StoreApart:
         self._silent = 0
         if self._ahead is not None:
             self._ahead.applied = applied
-            if applied < 0:  # the writer has told why
+            if applied < 0:  # the writer has told why; what was appended since it may still be able to read
+                self._mark()
+                self._later()
                 self._leave_ahead()
         self.last_error = None if error is None else pickle.loads(error)  # noqa: S301 - from our own child
         waiting, ends = self._waiting, self._ends

@@ -78,7 +78,7 @@ def _bring(writer: Writer, path: Path, tail: ahead.Tail) -> None:
             if not missing:
                 break
             continue
-        for run_id in {row[RUN_PLACE] for _, row in rows}:
+        for run_id in {row[RUN_PLACE] for _, row in rows} - {None}:
             writer.look_for_pending(run_id)
         answers: list[Future[int]] = [Future() for _ in rows]
         items = [
@@ -91,15 +91,19 @@ def _bring(writer: Writer, path: Path, tail: ahead.Tail) -> None:
         failed = sum(answer.exception() is not None for answer in answers)
         lost += failed
         brought += len(rows) - failed
-    if (behind := tail.standing() - tail.number) > 1:  # one alone was being written when all ended: nobody's answer
-        lost += behind
-    with contextlib.suppress(OSError):
-        path.unlink()
-        _forget(writer.conn, tail.name)
+    lost += tail.unread()
     if brought:
         _log.info("brought into the database: %s from %s", plural(brought, "exchange"), path)
-    if lost:
-        _log.warning("damaged, and lost: %s in %s", plural(lost, "exchange"), path)
+    try:
+        if lost:  # the only copy of what was answered is never removed
+            aside = ahead.set_aside(path)
+            _log.warning("damaged, and not in the database: %s in %s, which is kept", plural(lost, "exchange"), aside)
+        else:
+            path.unlink()
+    except OSError as exc:  # its line stays: the next who opens the database must not begin anew
+        _log.warning("%s can neither be removed nor renamed: %s", path, exc.strerror)
+    else:
+        _forget(writer.conn, tail.name)
 
 
 def open_writer(path: Path) -> Writer:
@@ -122,7 +126,7 @@ def settle(path: Path, conn: sqlite3.Connection) -> None:
                 if taken.strange is not None:
                     _log.warning("not in the database yet: %s %s", file, taken.strange)
                 elif taken.identity == applied_of(conn, IDENTITY):
-                    left += max(0, died.standing() - applied_of(conn, died.name))
+                    left += died.again(applied_of(conn, died.name)).unread()
         elif (tail := ahead.follow(file)) is not None:
             with contextlib.closing(tail):
                 standing = tail.standing()

@@ -17,7 +17,14 @@ from typing import Any
 import msgspec
 
 from scimproxy.exchange import EMPTY, Certificate, Connection, Content, Headers, Tls
-from scimproxy.store.rows import CONNECTION_PLACES, CONTENT_PLACES, EXCHANGE_COLUMNS, HEADER_PLACES
+from scimproxy.store.rows import (
+    CONNECTION_PLACES,
+    CONTENT_PLACES,
+    EXCHANGE_COLUMNS,
+    HEADER_PLACES,
+    RUN_PLACE,
+    UID_PLACE,
+)
 
 __all__ = ["HEAD", "SHAPE", "Packer", "Unpacker", "checksum", "head_of", "sealed"]
 
@@ -71,6 +78,11 @@ def head_of(data: bytes | bytearray | memoryview, at: int) -> tuple[int, int, in
     """Return length, checksum and number of the entry at a place."""
     length, checksum, number = HEAD.unpack_from(data, at)
     return length, checksum, number
+
+
+def _is_named(run_id: object, uid: object) -> bool:
+    """Whether two values are a run's and an exchange's: they are looked up before the rest is stored."""
+    return (run_id is None or (type(run_id) is int and 0 <= run_id < 2**63)) and (uid is None or type(uid) is str)
 
 
 class Packer:
@@ -144,7 +156,7 @@ class Unpacker:
             anew, headers, connections, row = _decode(data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
             raise ValueError("this is no entry") from exc
-        if len(row) != len(EXCHANGE_COLUMNS):
+        if len(row) != len(EXCHANGE_COLUMNS) or not _is_named(row[RUN_PLACE], row[UID_PLACE]):
             raise ValueError("this is no row")
         known = self._known
         if anew:

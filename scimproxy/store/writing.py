@@ -82,6 +82,8 @@ _WHOLE = {
     sqlite3.SQLITE_NOMEM,
 }
 """SQLite's codes that speak of the database, not of one item."""
+_ITS_OWN = {0, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}
+"""Those that speak of one item's values; 0 are Python's own errors."""
 
 
 class Answer(Protocol):
@@ -265,6 +267,14 @@ class Writer:
                         return False
             elif isinstance(exc, StoreError):
                 refuse(batch, exc)
+            elif (
+                batch[0].kind == "ahead"
+                and isinstance(exc, sqlite3.Error)
+                and getattr(exc, "sqlite_errorcode", 0) & 0xFF not in _ITS_OWN
+            ):  # it was answered: whatever the database has against it now is no reason to pass it over
+                self.last_error = translate(exc, self.path)
+                refuse(batch, self.last_error)
+                return False
             else:
                 reason = fault(exc)
                 _log.warning("%s cannot be stored: %s", batch[0].kind, reason)
@@ -486,7 +496,7 @@ class Writer:
         self.runs.append(run_id)
         self.look_for_pending(run_id)
 
-    def look_for_pending(self, run_id: int | None) -> None:
+    def look_for_pending(self, run_id: int) -> None:
         """Learn what is in flight in a run, or was taken for aborted, so that what comes of it takes its place."""
         found = self.conn.execute(
             "SELECT uid, id FROM exchanges WHERE run_id = ? AND state IN ('pending', 'aborted')", (run_id,)
