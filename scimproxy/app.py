@@ -255,7 +255,7 @@ class _Recording:
         if options.public_url is not None:
             store.tunnel_event(TunnelEvent(at=began, state="given", url=options.public_url, run_id=run.id))
         store.on_commit(lambda _seq: self._tell.changed())
-        reader = Reader.open(options.db)
+        reader = await asyncio.to_thread(Reader.open, options.db)  # which may wait for another recording beside it
         self._tell.begin(reader, run_id, lambda: engine.options)
         tasks: list[asyncio.Task[Any]] = []
         problem: ScimproxyError | None = None

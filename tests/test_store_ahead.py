@@ -13,6 +13,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from scimproxy.errors import StoreError
 from scimproxy.exchange import EMPTY, Certificate, Connection, Content, Headers, Tls
 from scimproxy.passed import Passed
 from scimproxy.recorder import Recorder
-from scimproxy.store import Reader, StoreApart, ahead, bringing, connecting, prune
+from scimproxy.store import Reader, StoreApart, ahead, bringing, checkpoints, connecting, prune
 from scimproxy.store import apart as apart_module
 from scimproxy.store import following as following_module
 from scimproxy.store.ahead import Ahead, Tail
@@ -264,7 +265,8 @@ def test_where_the_disk_is_nearly_full_there_is_no_file(tmp_path: Path, monkeypa
     monkeypatch.setattr(ahead, "_fill", refused)
     assert ahead.create(tmp_path / "a.db", 5) is None
     assert list(tmp_path.iterdir()) == []
-    assert ahead.files_beside(tmp_path / "nowhere" / "a.db") == []
+    with pytest.raises(FileNotFoundError):
+        ahead.files_beside(tmp_path / "nowhere" / "a.db")
 
 
 def test_a_write_that_fails_is_no_append(pair: tuple[Ahead, Tail], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -660,6 +662,44 @@ def test_what_the_database_does_not_take_now_is_brought_in_later(db: Path) -> No
     assert aside(db) == []
 
 
+def test_a_folder_that_cannot_be_listed_has_no_such_file_and_nothing_is_forgotten(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(sqlite3.connect(db)) as conn, conn:
+        conn.execute("INSERT INTO progress VALUES ('ahead-0123456789abcdef', 7)")
+
+    def refused(_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refused)  # root may list every folder
+        assert ahead.create(db, 5) is None
+        Writer.open(db, durable=False, create=False).conn.close()
+        with Reader.open(db), contextlib.closing(sqlite3.connect(db)) as conn:
+            assert conn.execute("SELECT value FROM progress WHERE name LIKE 'ahead-%'").fetchall() == [(7,)]
+    with Reader.open(db):
+        assert uids(db)["c1.0"] == 1
+
+
+def test_what_a_maker_left_that_died_is_removed(tmp_path: Path) -> None:
+    db = tmp_path / "a.db"
+    left, held, other = (tmp_path / f"a.db-ahead-0123456789a{at}" for at in ("0.new", "1.new", "2.news"))
+    for one in (left, held, other):
+        one.write_bytes(b"")
+    with held.open("rb") as file:
+        ahead.fcntl.flock(file, ahead.fcntl.LOCK_SH)
+        Writer.open(db, durable=False, create=True).conn.close()
+    assert [one.exists() for one in (left, held, other)] == [False, True, True]
+
+
+def test_bringing_it_in_leaves_no_thread(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "_AFTER", 1)  # as for many exchanges
+    before = threading.active_count()
+    with Reader.open(db):
+        assert threading.active_count() == before
+    assert uids(db) == ANSWERED
+
+
 async def test_the_next_recording_brings_it_in_and_leaves_that_of_another_alone(db: Path) -> None:
     other = await recording(db)
     assert uids(db) == ANSWERED
@@ -958,3 +998,5 @@ def test_settling_gives_up_waiting(served: Served, tmp_path: Path, monkeypatch: 
     assert served.engine.append(row("u1"))
     with Reader.open(tmp_path / "a.db") as reader:
         assert list(reader.exchanges()) == []
+        monkeypatch.setattr(bringing, "_PATIENCE_S", 3600.0)
+        reader.settle()  # not for the same one again

@@ -40,6 +40,7 @@ __all__ = [
     "is_being_brought_in",
     "left_there",
     "path_of",
+    "remove_unfinished",
     "set_aside",
     "take_over",
 ]
@@ -320,6 +321,8 @@ class Taken(NamedTuple):
 def create(db: Path, identity: int) -> tuple[Path, Tail] | None:
     """Make an empty ahead file beside a database; None where the place has no room for it, or cannot hold one.
 
+    Nor is there one in a folder that cannot be listed: it would not be found again.
+
     It is there whole from one moment to the next: who looks for files without an owner never sees it half made.
     """
     if sys.platform == "win32":
@@ -332,11 +335,12 @@ def create(db: Path, identity: int) -> tuple[Path, Tail] | None:
         place = os.statvfs(real.parent)
         if place.f_bavail * place.f_frsize < _SPARE:
             return None
+        files_beside(real)
         fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             _fill(fd)
             os.pwrite(fd, start.packed(), 0)
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             new.rename(path)
         except BaseException:
             os.close(fd)
@@ -396,13 +400,32 @@ def is_being_brought_in(path: Path) -> bool:
 
 
 def files_beside(db: Path) -> list[Path]:
-    """Return the ahead files of a database, whoever they belong to."""
+    """Return the ahead files of a database, whoever they belong to.
+
+    Raises:
+        OSError: its folder cannot be listed; nobody knows then which there are.
+    """
     real = Path(os.path.realpath(db))
     named = re.compile(re.escape(f"{real.name}-{BEFORE}") + f"[0-9a-f]{{{_TOKEN}}}")
-    try:
-        return sorted(it for it in real.parent.iterdir() if named.fullmatch(it.name))
-    except OSError:
-        return []
+    with os.scandir(real.parent) as entries:
+        return sorted(real.with_name(it.name) for it in entries if named.fullmatch(it.name))
+
+
+def remove_unfinished(db: Path) -> None:
+    """Remove what is left of files whose makers died before they had their names."""
+    if sys.platform == "win32":
+        return
+    real = Path(os.path.realpath(db))
+    named = re.compile(re.escape(f"{real.name}-{BEFORE}") + f"[0-9a-f]{{{_TOKEN}}}{re.escape(_NEW)}")
+    with contextlib.suppress(OSError), os.scandir(real.parent) as entries:
+        for path in [real.with_name(it.name) for it in entries if named.fullmatch(it.name)]:
+            with contextlib.suppress(OSError):
+                fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its maker holds it from its first moment
+                    path.unlink()
+                finally:
+                    os.close(fd)
 
 
 def path_of(db: Path, name: str) -> Path:

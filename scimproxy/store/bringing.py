@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 _PATIENCE_S = 1.0
 """So long a reader waits at most for a recorder beside it."""
+_waited: dict[str, int] = {}
+"""Up to where files were waited for in vain: a recorder that was stopped, or is locked out, is not waited for twice."""
 _LOOK_S = 0.002
 _TRIES = 20
 _SIZE = 1024 * 1024
@@ -37,7 +39,11 @@ _SIZE = 1024 * 1024
 def bring_in(writer: Writer) -> None:
     """Put what died recordings left beside this database into it; what cannot be, stays, and is told."""
     known = [name for (name,) in writer.conn.execute("SELECT name FROM progress WHERE name LIKE 'ahead-%'")]
-    files = ahead.files_beside(writer.path)
+    try:
+        files = ahead.files_beside(writer.path)
+    except OSError:  # whoever lists the folder finds what is in it
+        return
+    ahead.remove_unfinished(writer.path)
     until = time.monotonic() + _PATIENCE_S
     for path in files:
         taken = _taken_over(path, until, _TRIES)
@@ -119,7 +125,11 @@ def settle(path: Path, conn: sqlite3.Connection) -> None:
     """Before reading: wait for a recorder that lives, and bring in what one left that does not."""
     left = 0
     until = time.monotonic() + _PATIENCE_S
-    for file in ahead.files_beside(path):
+    try:
+        files = ahead.files_beside(path)
+    except OSError:
+        return
+    for file in files:
         taken = _taken_over(file, until, 1)
         if taken is not None:
             with contextlib.closing(taken.tail) as died:
@@ -130,17 +140,21 @@ def settle(path: Path, conn: sqlite3.Connection) -> None:
         elif (tail := ahead.follow(file)) is not None:
             with contextlib.closing(tail):
                 standing = tail.standing()
+            if _waited.get(tail.name) == standing:
+                continue
             while applied_of(conn, tail.name) < standing and file.exists() and time.monotonic() < until:
                 time.sleep(_LOOK_S)
                 if (taken := ahead.take_over(file)) is not None:  # it was another reader's look that we saw
                     taken.tail.close()
                     left += standing
                     break
+            if time.monotonic() >= until:
+                _waited[tail.name] = standing
     if not left:
         return
     try:
         writer = open_writer(path)
-        with contextlib.closing(writer.conn), translated(path):
+        with contextlib.closing(writer), translated(path):
             bring_in(writer)
     except StoreError as exc:
         _log.warning("not in the database yet: %s that were answered (%s)", plural(left, "exchange"), exc)

@@ -170,9 +170,14 @@ class Writer:
                 for run_id in runs:
                     writer._adopt_run(run_id)
         except BaseException:
-            writer.conn.close()
+            writer.close()
             raise
         return writer
+
+    def close(self) -> None:
+        """Close the database, and end what is done beside; for one that does no `work`."""
+        self._checkpoints.close()
+        self.conn.close()
 
     def work(self, source: Source) -> None:
         """Write what the source gives until it gives a stop; then write the rest and close."""
@@ -196,8 +201,7 @@ class Writer:
             if self.ending is not None:
                 self.ending()
         finally:
-            self._checkpoints.close()
-            self.conn.close()
+            self.close()
             refuse([*batch, *source.rest()], StoreError(f"the database {self.path} is closed"))
 
     def _patience(self, *, idle: bool) -> float | None:
