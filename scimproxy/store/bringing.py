@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 _PATIENCE_S = 1.0
 """So long a reader waits at most for a recorder beside it."""
 _waited: dict[str, int] = {}
-"""Up to where files were waited for in vain: a recorder that was stopped, or is locked out, is not waited for twice."""
+"""Up to where files were waited for in vain: a recorder that was stopped is not waited for twice."""
 _LOOK_S = 0.002
 _TRIES = 20
 _SIZE = 1024 * 1024
