@@ -355,9 +355,25 @@ async def test_what_cannot_be_stored_is_told_before_it_is_answered(tmp_path: Pat
     store.submit_passed(passed("c1.1", note="\ud800"), told.append)
     await asyncio.sleep(0)
     assert isinstance(told[0], StoreError)
+    for odd in (
+        {"started_at": 1e15, "ended_at": 1e15},
+        {"ended_at": float("nan")},
+        {"client_connection": Connection("c9", "client", opened_at=1e15)},
+    ):
+        given = passed("c1.3")
+        for name, value in odd.items():
+            setattr(given, name, value)
+        told.clear()
+        store.submit_passed(given, told.append)
+        await store.flush()
+        assert isinstance(told[0], StoreError)
     submit(store, "c1.2")
+    given = passed("c1.4")
+    given.started_at = 5.0  # a clock that stepped back
+    store.submit_passed(given, told.append)
     await store.close()
-    assert uids(tmp_path / "a.db") == {"c1.2": 1}
+    assert told[1:] == [None]
+    assert uids(tmp_path / "a.db") == {"c1.2": 1, "c1.4": 1}
 
 
 async def test_no_secret_stands_there(tmp_path: Path) -> None:

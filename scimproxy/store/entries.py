@@ -24,6 +24,7 @@ from scimproxy.store.rows import (
     HEADER_PLACES,
     RUN_PLACE,
     UID_PLACE,
+    connection_row,
 )
 
 __all__ = ["HEAD", "SHAPE", "Packer", "Unpacker", "checksum", "head_of", "sealed"]
@@ -123,6 +124,7 @@ class Packer:
             if shared is not None:
                 found = known.get(id(shared))
                 if found is None:
+                    self._check(shared)
                     found = known[id(shared)] = (shared, len(known))
                     connections.append((found[1], shared))
                 row[at] = found[1]
@@ -137,6 +139,14 @@ class Packer:
             return _encode((anew, headers, connections, row))
         except BaseException:
             self.forget()  # what was told with it stands nowhere
+            raise
+
+    def _check(self, connection: Connection) -> None:
+        """Find out, before its first exchange is answered, whether a connection fits into a database."""
+        try:
+            connection_row(connection)
+        except BaseException:
+            self.forget()
             raise
 
 
