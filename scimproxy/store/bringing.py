@@ -30,6 +30,7 @@ _PATIENCE_S = 1.0
 """So long a reader waits at most for a recorder beside it."""
 _waited: dict[str, int] = {}
 """Up to where files were waited for in vain: a recorder that was stopped is not waited for twice."""
+_said: set[str] = set()
 _LOOK_S = 0.002
 _TRIES = 20
 _SIZE = 1024 * 1024
@@ -52,15 +53,22 @@ def bring_in(writer: Writer) -> None:
         tail = taken.tail
         with contextlib.closing(tail):
             if taken.strange is not None:
-                _log.warning("not in the database yet: %s %s", path, taken.strange)
+                _say(f"not in the database yet: {path} {taken.strange}")
             elif taken.identity != writer.identity():
-                _log.warning("%s holds exchanges of another database; remove it if that one is gone", path)
+                _say(f"{path} holds exchanges of another database; remove it if that one is gone")
             else:  # how far it is in the database is asked only now that it is ours
                 _bring(writer, path, tail.again(applied_of(writer.conn, tail.name)))
     # Lines of files that are gone: a file is there before its line is, so looking in this order finds none too many.
     for name in known:
         if _is_gone(ahead.path_of(writer.path, name)):
             _forget(writer.conn, name)
+
+
+def _say(text: str) -> None:
+    """Say what is so whenever a database is opened, once in a process."""
+    if text not in _said:
+        _said.add(text)
+        _log.warning("%s", text)
 
 
 def _is_gone(path: Path) -> bool:
@@ -134,7 +142,7 @@ def settle(path: Path, conn: sqlite3.Connection) -> None:
         if taken is not None:
             with contextlib.closing(taken.tail) as died:
                 if taken.strange is not None:
-                    _log.warning("not in the database yet: %s %s", file, taken.strange)
+                    _say(f"not in the database yet: {file} {taken.strange}")
                 elif taken.identity == applied_of(conn, IDENTITY):
                     left += died.again(applied_of(conn, died.name)).unread()
         elif (tail := ahead.follow(file)) is not None:
