@@ -60,7 +60,7 @@ _SPARE = 32 * 1024 * 1024
 BEFORE = "ahead-"
 """How its name begins behind that of the database, and the name of its line in the table `progress`."""
 _NEW = ".new"
-_FAR = 64
+_FAR = 32
 """So many entries may be damaged before one that shows that there were some."""
 _TOKEN = 12
 """So many digits of its own number its name ends with: a copy with another name is none of ours."""
@@ -197,7 +197,8 @@ class Tail:
     def standing(self) -> int:
         """Return the number of the newest entry that can be read there."""
         self._buffer = b""
-        return max(self._walk(at)[1] for at in _STARTS)
+        newest = max(_STARTS, key=lambda at: self._first_number(at) or 0)
+        return self._walk(newest)[1]
 
     def unread(self) -> int:
         """Return how many entries stand there behind the last one read, whole or damaged: at least so many, or 0."""
