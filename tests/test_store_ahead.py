@@ -666,6 +666,25 @@ def test_a_file_that_was_cut_or_whose_disk_fails_is_kept(db: Path, monkeypatch: 
     assert len(aside(db)) == 1
 
 
+def test_a_damaged_file_that_cannot_be_renamed_stays_and_brings_nothing_in_twice(
+    db: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (path,) = ahead.files_beside(db)
+    with path.open("r+b") as file:
+        file.seek(entry_places(path)[10] + HEAD.size + 30)
+        file.write(b"\xff\xff")
+
+    def refused(_: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(ahead, "set_aside", refused)
+    for _ in range(2):
+        Writer.open(db, durable=False, create=False).conn.close()
+    assert "can neither be removed nor renamed: Operation not permitted" in caplog.text
+    assert sum(uids(db).values()) == 10
+    assert len(files(db)) == 1
+
+
 def test_what_the_database_does_not_take_now_is_brought_in_later(db: Path) -> None:
     with contextlib.closing(sqlite3.connect(db)) as conn:
         conn.execute("CREATE TRIGGER t BEFORE INSERT ON exchanges BEGIN SELECT RAISE(FAIL, 'not now'); END")

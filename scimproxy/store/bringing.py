@@ -1,8 +1,9 @@
 """What a recording left in its ahead file when all of it died: brought into the database by who opens that next.
 
 One rule: once and whole. A file is taken only when nobody holds it any more, what is in it goes into the database
-in one transaction with the number of its entry, and it is removed after that. Where the database cannot be written
-the file stays, and a message says how many exchanges are in it. Beside a recording that lives a reader waits here a
+in one transaction with the number of its entry, and it is removed after that; one of which something could not be
+brought in gets another name instead, for it is the only copy. Where the database cannot be written the file stays,
+and a message says how many exchanges are in it. Beside a recording that lives a reader waits here a
 moment, so that it finds what was answered before it came.
 """
 
