@@ -239,13 +239,20 @@ class _Recording:
         secret = options.engine.guard and options.engine.guard.secret_path
         engine = self._make(options.engine, Hiding(recorder, secret) if secret else recorder)
         try:
-            listen = await engine.start()
+            # Before there are clients: it may wait for another recording beside it.
+            reader = await asyncio.to_thread(Reader.open, options.db)
+            try:
+                listen = await engine.start()
+            except BaseException:
+                reader.close()
+                raise
         except ScimproxyError:
             await store.delete_run(run.id)  # it recorded nothing and never will
             raise
         try:
             refuse_loop(options.engine, listen)  # a port that was chosen for us is known only now
         except ScimproxyError:
+            reader.close()
             await engine.stop(at_once=True)
             await store.delete_run(run.id)
             raise
@@ -255,7 +262,6 @@ class _Recording:
         if options.public_url is not None:
             store.tunnel_event(TunnelEvent(at=began, state="given", url=options.public_url, run_id=run.id))
         store.on_commit(lambda _seq: self._tell.changed())
-        reader = Reader.open(options.db)
         self._tell.begin(reader, run_id, lambda: engine.options)
         tasks: list[asyncio.Task[Any]] = []
         problem: ScimproxyError | None = None

@@ -166,9 +166,12 @@ def redact_passed(it: Passed) -> Mapping[str, str]:
     key = (id(fields[0]), id(fields[1]), id(fields[2]), id(fields[3]))
     known = _blocks.get(key)
     if known is None:
-        if len(_blocks) >= _MOST_KNOWN:
-            _blocks.clear()
-        known = _blocks[key] = _Block(*fields)
+        known = _Block(*fields)
+        size = (it.wire_bytes or 0) + (it.response_wire_bytes or 0)
+        if size - len(it.content.data) - len(it.response_content.data) <= _BIGGEST_KNOWN:
+            if len(_blocks) >= _MOST_KNOWN:
+                _blocks.clear()
+            _blocks[key] = known
     keep = Keep({})
     target, asked, given = redact_target(it.target, keep), it.content, it.response_content
     if asked.data:
@@ -309,6 +312,8 @@ def _replaced(text: str, echoes: tuple[Echo, ...]) -> str:
 
 
 _MOST_KNOWN = 256
+_BIGGEST_KNOWN = 16_384
+"""Heads of more bytes are looked at each time: what is kept is kept by its objects, however big."""
 _known: dict[int, tuple[Headers, Headers, Keep]] = {}
 
 

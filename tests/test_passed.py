@@ -156,6 +156,14 @@ def test_what_is_remembered_of_fields_is_bounded() -> None:
 
 
 @given(ANY)
+def test_heads_that_are_big_are_not_kept(it: Passed) -> None:
+    it.wire_bytes = 20_000
+    module._blocks.clear()
+    redact_passed(it)
+    assert module._blocks == {}
+
+
+@given(ANY)
 def test_both_ways_give_one_row_and_one_set_of_secrets(it: Passed) -> None:
     exchange = it.exchange()
     assert passed_row(it) == loose_row(exchange)

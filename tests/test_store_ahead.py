@@ -13,6 +13,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,12 +27,13 @@ from scimproxy.errors import StoreError
 from scimproxy.exchange import EMPTY, Certificate, Connection, Content, Headers, Tls
 from scimproxy.passed import Passed
 from scimproxy.recorder import Recorder
-from scimproxy.store import Reader, StoreApart, ahead, bringing, connecting, prune
+from scimproxy.store import Reader, StoreApart, ahead, bringing, checkpoints, connecting, prune
 from scimproxy.store import apart as apart_module
+from scimproxy.store import following as following_module
 from scimproxy.store.ahead import Ahead, Tail
 from scimproxy.store.entries import HEAD, Packer, Unpacker, sealed
 from scimproxy.store.following import Following
-from scimproxy.store.rows import EXCHANGE_COLUMNS, HEADER_PLACES, passed_row
+from scimproxy.store.rows import EXCHANGE_COLUMNS, HEADER_PLACES, RUN_PLACE, UID_PLACE, passed_row
 from scimproxy.store.serving import _Pipe
 from scimproxy.store.wire import Frames, frame
 from scimproxy.store.writing import Item, Writer
@@ -71,6 +73,10 @@ def uids(db: Path) -> Counter[str | None]:
 
 def files(db: Path) -> list[str]:
     return sorted(path.name for path in ahead.files_beside(db))
+
+
+def aside(db: Path) -> list[Path]:
+    return sorted(db.parent.glob("*-damaged-*"))
 
 
 # --- entries ---
@@ -134,6 +140,9 @@ def changed(at: int, value: object) -> bytes:
         changed(EXCHANGE_COLUMNS.index("request_content_id"), "x"),
         changed(EXCHANGE_COLUMNS.index("request_content_id"), (b"", "x", "", False)),
         changed(EXCHANGE_COLUMNS.index("note"), {"a": 1}),
+        changed(RUN_PLACE, 2**63),
+        changed(RUN_PLACE, True),  # noqa: FBT003 - a value
+        changed(UID_PLACE, 5),
     ],
 )
 def test_what_is_no_entry_is_refused(data: bytes) -> None:
@@ -256,7 +265,8 @@ def test_where_the_disk_is_nearly_full_there_is_no_file(tmp_path: Path, monkeypa
     monkeypatch.setattr(ahead, "_fill", refused)
     assert ahead.create(tmp_path / "a.db", 5) is None
     assert list(tmp_path.iterdir()) == []
-    assert ahead.files_beside(tmp_path / "nowhere" / "a.db") == []
+    with pytest.raises(FileNotFoundError):
+        ahead.files_beside(tmp_path / "nowhere" / "a.db")
 
 
 def test_a_write_that_fails_is_no_append(pair: tuple[Ahead, Tail], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,9 +355,25 @@ async def test_what_cannot_be_stored_is_told_before_it_is_answered(tmp_path: Pat
     store.submit_passed(passed("c1.1", note="\ud800"), told.append)
     await asyncio.sleep(0)
     assert isinstance(told[0], StoreError)
+    for odd in (
+        {"started_at": 1e15, "ended_at": 1e15},
+        {"ended_at": float("nan")},
+        {"client_connection": Connection("c9", "client", opened_at=1e15)},
+    ):
+        given = passed("c1.3")
+        for name, value in odd.items():
+            setattr(given, name, value)
+        told.clear()
+        store.submit_passed(given, told.append)
+        await store.flush()
+        assert isinstance(told[0], StoreError)
     submit(store, "c1.2")
+    given = passed("c1.4")
+    given.started_at = 5.0  # a clock that stepped back
+    store.submit_passed(given, told.append)
     await store.close()
-    assert uids(tmp_path / "a.db") == {"c1.2": 1}
+    assert told[1:] == [None]
+    assert uids(tmp_path / "a.db") == {"c1.2": 1, "c1.4": 1}
 
 
 async def test_no_secret_stands_there(tmp_path: Path) -> None:
@@ -527,6 +553,188 @@ def test_when_all_of_it_dies_the_next_reader_finds_all_of_it_once(tmp_path: Path
     assert uids(db) == found
 
 
+@pytest.mark.parametrize("name", ["a.db-ahead-{}.bak", "a.db-ahead-{} (copy)", "a.db-ahead-0123456789ab"])
+def test_a_copy_of_it_brings_nothing_in_twice(db: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    (path,) = ahead.files_beside(db)
+    copy = path.with_name(name.format(path.name[-12:]))
+    shutil.copy(path, copy)
+    for _ in range(2):
+        with Reader.open(db):
+            pass
+    assert uids(db) == ANSWERED
+    assert copy.exists()
+    assert ("is a copy of another file" in caplog.text) == (copy.name in files(db))
+
+
+def test_what_another_version_wrote_stays_for_that_version(
+    db: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ahead, "SHAPE", 5)
+        patch.setattr(ahead, "__version__", "9.8.7")
+        with Reader.open(db) as reader:
+            assert len(list(reader.exchanges())) == 1
+        Writer.open(db, durable=False, create=False).conn.close()
+        assert caplog.text.count("was written by scimproxy") == 1
+        assert "that 9.8.7 does not read" in caplog.text
+        assert ahead.follow(ahead.files_beside(db)[0]) is None
+    with Reader.open(db):
+        assert uids(db) == ANSWERED
+
+
+def test_how_far_it_is_in_the_database_is_asked_when_it_is_held(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that goes on while another brings it in, and is stopped halfway."""
+    (path,) = ahead.files_beside(db)
+    real = ahead.follow
+
+    def late(told: Path) -> Tail | None:
+        taken = ahead.take_over(told)
+        assert taken is not None
+        with contextlib.closing(taken.tail) as tail, contextlib.closing(bringing.open_writer(db).conn) as conn:
+            other = Writer(db, conn)
+            other.look_for_pending(1)
+            rows = tail.read(None, 10, 10**6)
+            assert other.write_group([Item("ahead", (tail.name, number, one), None) for number, one in rows])
+        return real(told)
+
+    monkeypatch.setattr(following_module, "follow", late)
+    writer = bringing.open_writer(db)
+    with contextlib.closing(writer.conn):
+        following = Following.begin(writer, str(path))
+        assert following is not None
+        assert following.applied == 10
+        writer.write_group(following.items(None, 512))
+        following.end()
+    assert uids(db) == ANSWERED
+
+
+def entry_places(path: Path) -> list[int]:
+    content, place, found = path.read_bytes(), 4096, []
+    while length := HEAD.unpack_from(content, place)[0]:
+        found.append(place)
+        place += HEAD.size + length
+    return found
+
+
+@pytest.mark.parametrize(
+    ("number", "at", "zeros", "kept"),
+    [
+        (0, HEAD.size + 30, 0, 0),  # the first: nothing after it can be read
+        (0, 9, 0, 0),
+        (19, HEAD.size + 30, 0, 19),  # the last, which was whole and answered
+        (19, 0, 0, 19),
+        (19, 9, 0, 19),
+        (10, 9, 0, 10),
+        (10, 0, 4096, 10),  # a page that the disk lost
+    ],
+)
+def test_a_damaged_file_is_the_only_copy_and_is_kept(
+    db: Path, number: int, at: int, zeros: int, kept: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    (path,) = ahead.files_beside(db)
+    with path.open("r+b") as file:
+        file.seek(entry_places(path)[number] + at)
+        (byte,) = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes(zeros) or bytes([byte ^ 64]))
+    content = path.read_bytes()
+    with Reader.open(db):
+        pass
+    assert len(uids(db)) == max(kept, 1)  # one was in flight
+    assert "damaged, and not in the database" in caplog.text
+    assert [one.read_bytes() for one in aside(db)] == [content]
+    assert files(db) == []
+
+
+def test_a_file_that_was_cut_or_whose_disk_fails_is_kept(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path,) = ahead.files_beside(db)
+    real = os.pread
+
+    def failing(fd: int, size: int, at: int) -> bytes:
+        if at >= 4096:
+            raise OSError(5, "Input/output error")
+        return real(fd, size, at)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", failing)
+        Writer.open(db, durable=False, create=False).conn.close()
+    (kept,) = aside(db)
+    kept.rename(path)
+    os.truncate(path, 3_000_000)
+    Writer.open(db, durable=False, create=False).conn.close()
+    assert uids(db) == ANSWERED
+    assert len(aside(db)) == 1
+
+
+def test_a_damaged_file_that_cannot_be_renamed_stays_and_brings_nothing_in_twice(
+    db: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (path,) = ahead.files_beside(db)
+    with path.open("r+b") as file:
+        file.seek(entry_places(path)[10] + HEAD.size + 30)
+        file.write(b"\xff\xff")
+
+    def refused(_: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(ahead, "set_aside", refused)
+    for _ in range(2):
+        Writer.open(db, durable=False, create=False).conn.close()
+    assert "can neither be removed nor renamed: Operation not permitted" in caplog.text
+    assert sum(uids(db).values()) == 10
+    assert len(files(db)) == 1
+
+
+def test_what_the_database_does_not_take_now_is_brought_in_later(db: Path) -> None:
+    with contextlib.closing(sqlite3.connect(db)) as conn:
+        conn.execute("CREATE TRIGGER t BEFORE INSERT ON exchanges BEGIN SELECT RAISE(FAIL, 'not now'); END")
+    Writer.open(db, durable=False, create=False).conn.close()
+    assert len(files(db)) == 1
+    with contextlib.closing(sqlite3.connect(db)) as conn:
+        conn.execute("DROP TRIGGER t")
+    Writer.open(db, durable=False, create=False).conn.close()
+    assert uids(db) == ANSWERED
+    assert aside(db) == []
+
+
+def test_a_folder_that_cannot_be_listed_has_no_such_file_and_nothing_is_forgotten(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(sqlite3.connect(db)) as conn, conn:
+        conn.execute("INSERT INTO progress VALUES ('ahead-0123456789abcdef', 7)")
+
+    def refused(_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refused)  # root may list every folder
+        assert ahead.create(db, 5) is None
+        Writer.open(db, durable=False, create=False).conn.close()
+        with Reader.open(db), contextlib.closing(sqlite3.connect(db)) as conn:
+            assert conn.execute("SELECT value FROM progress WHERE name LIKE 'ahead-%'").fetchall() == [(7,)]
+    with Reader.open(db):
+        assert uids(db)["c1.0"] == 1
+
+
+def test_what_a_maker_left_that_died_is_removed(tmp_path: Path) -> None:
+    db = tmp_path / "a.db"
+    left, held, other = (tmp_path / f"a.db-ahead-0123456789a{at}" for at in ("0.new", "1.new", "2.news"))
+    for one in (left, held, other):
+        one.write_bytes(b"")
+    with held.open("rb") as file:
+        ahead.fcntl.flock(file, ahead.fcntl.LOCK_SH)
+        Writer.open(db, durable=False, create=True).conn.close()
+    assert [one.exists() for one in (left, held, other)] == [False, True, True]
+
+
+def test_bringing_it_in_leaves_no_thread(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "_AFTER", 1)  # as for many exchanges
+    before = threading.active_count()
+    with Reader.open(db):
+        assert threading.active_count() == before
+    assert uids(db) == ANSWERED
+
+
 async def test_the_next_recording_brings_it_in_and_leaves_that_of_another_alone(db: Path) -> None:
     other = await recording(db)
     assert uids(db) == ANSWERED
@@ -607,19 +815,21 @@ def test_a_damaged_file_gives_what_is_whole_and_says_what_is_not(db: Path, caplo
     Writer.open(db, durable=False, create=False).conn.close()
     assert len(uids(db)) == 10
     assert "brought into the database: 10 exchanges" in caplog.text
-    assert "lost: 10 exchanges in" in caplog.text
+    assert "not in the database: 10 exchanges in" in caplog.text
     assert files(db) == []
+    assert len(aside(db)) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 10_000, b"scimproxy ahead1" + b"\xff" * 20_000])
 def test_what_is_no_such_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
     db = tmp_path / "a.db"
     Writer.open(db, durable=False, create=True).conn.close()
-    strange = tmp_path / "a.db-ahead-0123"
+    strange = tmp_path / "a.db-ahead-0123456789a0"
     strange.write_bytes(content)
-    (tmp_path / "a.db-ahead-folder").mkdir()
-    (tmp_path / "a.db-ahead-link").symlink_to(strange)
-    os.mkfifo(tmp_path / "a.db-ahead-pipe")
+    (tmp_path / "a.db-ahead-0123456789a1").mkdir()
+    (tmp_path / "a.db-ahead-0123456789a2").symlink_to(strange)
+    os.mkfifo(tmp_path / "a.db-ahead-0123456789a3")
+    assert len(ahead.files_beside(db)) == 4
     with Reader.open(db) as reader:
         assert list(reader.exchanges()) == []
     Writer.open(db, durable=False, create=False).conn.close()
@@ -733,7 +943,7 @@ def test_what_stands_is_tried_again_until_it_can_be_written(served: Served, tmp_
 
 
 def test_what_fits_into_no_database_holds_up_nothing(
-    served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = row("bad")
     bad[2] = 99
@@ -744,6 +954,13 @@ def test_what_fits_into_no_database_holds_up_nothing(
     assert served.following.applied == 3
     assert "there is no run 99" in caplog.text
     assert uids(tmp_path / "a.db") == {"u1": 1, "u2": 1}
+    assert len(aside(tmp_path / "a.db")) == 1
+    assert served.engine.append(bad)
+    served.send(("standing", 4))
+    served.turn()
+    monkeypatch.setattr(bringing, "_PATIENCE_S", 3600.0)  # nobody waits for it
+    with Reader.open(tmp_path / "a.db"):
+        pass
 
 
 def test_a_file_that_was_damaged_under_it_is_used_no_more(
@@ -753,12 +970,42 @@ def test_a_file_that_was_damaged_under_it_is_used_no_more(
         assert served.engine.append(row(f"u{number}"))
     overwrite(served.engine, 2)
     served.send(("standing", 3))
-    served.turn()
+    for _ in range(3):
+        served.turn()
+    assert served.engine.append(row("u4"))  # the recorder does not know yet
+    served.send(("standing", 4))
     served.turn()
     served.pipe._answer()
     assert served.heard()[-1] == -1
-    assert "lost: 2 exchanges that stood in" in caplog.text
+    assert "not in the database: 2 exchanges that stood in" in caplog.text
+    assert files(tmp_path / "a.db") == []
+    assert len(aside(tmp_path / "a.db")) == 1
     assert uids(tmp_path / "a.db") == {"u0": 1}
+
+
+def test_closing_a_damaged_file_reads_on_behind_the_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ahead, "_SEGMENT", 16_384)
+    monkeypatch.setattr(ahead, "_STARTS", (4096, 4096 + 16_384))
+    with contextlib.closing(Served(tmp_path / "a.db", monkeypatch)) as served:
+        served.writer.ending = served.following.end
+        fitting = fill(served.engine)
+        overwrite(served.engine, 1)
+        served.send(("standing", fitting), ("close",))
+        served.ours.shutdown(socket.SHUT_WR)
+        served.writer.work(served.pipe)
+    assert "damaged, and not in the database" in caplog.text
+    assert 10 < sum(uids(tmp_path / "a.db").values()) < fitting
+    assert files(tmp_path / "a.db") == []
+    assert len(aside(tmp_path / "a.db")) == 1
+
+
+def test_a_file_whose_damage_nobody_has_seen_is_left_by_a_writer_that_ends(served: Served, tmp_path: Path) -> None:
+    assert served.engine.append(row("u0"))
+    overwrite(served.engine, 1)
+    served.following.end()
+    assert len(files(tmp_path / "a.db")) == 1
 
 
 def test_closing_a_database_that_cannot_be_written_leaves_the_file(
@@ -786,3 +1033,5 @@ def test_settling_gives_up_waiting(served: Served, tmp_path: Path, monkeypatch: 
     assert served.engine.append(row("u1"))
     with Reader.open(tmp_path / "a.db") as reader:
         assert list(reader.exchanges()) == []
+        monkeypatch.setattr(bringing, "_PATIENCE_S", 3600.0)
+        reader.settle()  # not for the same one again

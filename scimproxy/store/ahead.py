@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 import struct
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from scimproxy import __version__
 from scimproxy.amounts import plural
-from scimproxy.store.entries import HEAD, Packer, Unpacker, checksum, head_of, sealed
+from scimproxy.store.entries import HEAD, SHAPE, Packer, Unpacker, checksum, head_of, sealed
 
 if sys.platform != "win32":  # where recordings have no writing process, and so no such file
     import fcntl
@@ -31,18 +33,22 @@ __all__ = [
     "BEFORE",
     "Ahead",
     "Tail",
+    "Taken",
     "create",
     "files_beside",
     "follow",
     "is_being_brought_in",
     "left_there",
-    "progress_name",
+    "path_of",
+    "remove_unfinished",
+    "set_aside",
     "take_over",
 ]
 
-_MAGIC = b"scimproxy ahead1"
-_START = struct.Struct("<16sQQ")
-"""The file's first bytes: what it is, the secret of its checksums, the database that it belongs to."""
+_MAGIC = b"scimproxy ahead2"
+_START = struct.Struct("<16sQQQQ32s")
+"""The file's first bytes: what it is, what its entries look like, the secret of their checksums, the database that it
+belongs to, a number of its own, which version of scimproxy made it."""
 _FIRST = 4096
 """Where the segments begin."""
 _SEGMENT = 2 * 1024 * 1024
@@ -54,6 +60,10 @@ _SPARE = 32 * 1024 * 1024
 BEFORE = "ahead-"
 """How its name begins behind that of the database, and the name of its line in the table `progress`."""
 _NEW = ".new"
+_FAR = 32
+"""So many entries may be damaged before one that shows that there were some."""
+_TOKEN = 12
+"""So many digits of its own number its name ends with: a copy with another name is none of ours."""
 _STARTS = (_FIRST, _FIRST + _SEGMENT)
 
 
@@ -76,7 +86,7 @@ class Ahead:
     def open(cls, path: Path) -> Ahead | None:
         """Open the file that a writer has just made; None where that is not possible."""
         found = _opened(path, os.O_RDWR, alone=False)
-        return None if found is None else cls(path, found[0], found[1])
+        return None if found is None else cls(path, found[0], found[1].secret)
 
     def append(self, loose: list[Any]) -> bool:
         """Have a row stand there; False where there is no room for it now. The row is not changed.
@@ -103,6 +113,9 @@ class Ahead:
             written = 0
         if written != len(entry):
             self._packer.forget()
+            if written:  # so that nobody takes it for one that was answered
+                with contextlib.suppress(OSError):
+                    os.pwrite(self._fd, bytes(HEAD.size), self._at)
             return False
         self._at += written
         self.number += 1
@@ -127,9 +140,13 @@ class Ahead:
 
 
 class Tail:
-    """The reader's end: gives the entries after `applied`, in order. `number` is the last one read."""
+    """The reader's end: gives the entries after `applied`, in order. `number` is the last one read.
 
-    def __init__(self, fd: int, secret: int, applied: int) -> None:
+    `name` is that of the line in `progress` that says how far the database has them.
+    """
+
+    def __init__(self, fd: int, secret: int, name: str, applied: int) -> None:
+        self.name = name
         self._fd = fd
         self._secret = secret
         self._after = applied
@@ -143,7 +160,7 @@ class Tail:
 
     def again(self, applied: int) -> Tail:
         """Return one that begins anew, after another entry."""
-        return Tail(self._fd, self._secret, applied)
+        return Tail(self._fd, self._secret, self.name, applied)
 
     def read(self, upto: int | None, most: int, size: int) -> list[tuple[int, list[Any]]]:
         """Return numbers and rows of what comes next: up to a number, at most so many, of about so many bytes."""
@@ -178,25 +195,57 @@ class Tail:
         return 0
 
     def standing(self) -> int:
-        """Return the number of the newest entry there, without reading what the entries hold."""
-        newest = 0
+        """Return the number of the newest entry that can be read there."""
         self._buffer = b""
+        newest = max(_STARTS, key=lambda at: self._first_number(at) or 0)
+        return self._walk(newest)[1]
+
+    def unread(self) -> int:
+        """Return how many entries stand there behind the last one read, whole or damaged: at least so many, or 0."""
+        self._buffer = b""
+        read = newest = max(self.number, self._after)
         for at in _STARTS:
-            number = self._first_number(at)
-            place = at
-            while number is not None:
-                newest = max(newest, number)
-                length, _, _ = head_of(self._bytes(place, HEAD.size), 0)
-                place += HEAD.size + length
-                head = self._bytes(place, HEAD.size) if place + HEAD.size <= at + _SEGMENT else b""
-                if len(head) < HEAD.size or head_of(head, 0)[2] != number + 1:
+            place, number = self._walk(at)
+            newest = max(newest, number)
+            room = at + _SEGMENT - place
+            rest = bytes(self._bytes(place, room))
+            if len(rest) < room or (number == 0 and any(rest[: HEAD.size]) and not 0 < head_of(rest, 0)[2] <= read):
+                newest = max(newest, read + 1)  # the file was cut, or its disk fails; or what a segment begins with
+            elif number >= read and self._is_begun(place, number + 1):
+                newest = max(newest, number + 1)
+            rest = rest.rstrip(b"\0") + bytes(HEAD.size)
+            for wanted in range(read + 1, read + _FAR):
+                inside = rest.find(struct.pack("<Q", wanted)) - (HEAD.size - 8)
+                if inside >= 0 and self._entry(place + inside, wanted) is not None:
+                    newest = max(newest, self._walk(place + inside)[1])
                     break
-                number += 1
-        return newest
+        return newest - read
 
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._fd)
+
+    def _walk(self, at: int) -> tuple[int, int]:
+        """Return the place behind the whole entries that begin at one, and the last one's number; 0: none."""
+        first = self._first_number(at)
+        if first is None:
+            return at, 0
+        number = first
+        while (entry := self._entry(at, number)) is not None:
+            at += HEAD.size + len(entry)
+            number += 1
+        return at, number - 1
+
+    def _is_begun(self, at: int, number: int) -> bool:
+        """Whether something at a place looks as an entry does of which a few bits have changed."""
+        end = _end_of(at)
+        head = self._bytes(at, HEAD.size)
+        if at + HEAD.size > end or len(head) < HEAD.size:
+            return False
+        length, told, found = head_of(head, 0)
+        if not 0 < length <= end - at - HEAD.size:
+            return found == number
+        return found == number or checksum(number, self._bytes(at + HEAD.size, length), self._secret) == told
 
     def _elsewhere(self) -> memoryview | None:
         """Return the next entry where it begins a segment."""
@@ -209,7 +258,7 @@ class Tail:
 
     def _entry(self, at: int, number: int) -> memoryview | None:
         """Return what stands in the entry at a place; None where it is not there or not whole."""
-        end = _FIRST + _SEGMENT if at < _FIRST + _SEGMENT else _FIRST + 2 * _SEGMENT
+        end = _end_of(at)
         head = self._bytes(at, HEAD.size)
         if at + HEAD.size > end or len(head) < HEAD.size:
             return None
@@ -231,31 +280,68 @@ class Tail:
         """Return bytes of the file, which is read in pieces; fewer at its end."""
         inside = at - self._from
         if inside < 0 or inside + size > len(self._buffer):
-            self._buffer = os.pread(self._fd, max(size, _PIECE), at)
+            try:
+                self._buffer = os.pread(self._fd, max(size, _PIECE), at)
+            except OSError:  # its disk fails: as if it ended there
+                self._buffer = b""
             self._from, inside = at, 0
         return memoryview(self._buffer)[inside : inside + size]
 
 
+def _end_of(at: int) -> int:
+    """Return where the segment ends that a place is in."""
+    return _STARTS[at >= _STARTS[1]] + _SEGMENT
+
+
+class _Start(NamedTuple):
+    shape: int
+    secret: int
+    identity: int
+    number: int
+    version: str
+
+    @property
+    def name(self) -> str:
+        return f"{BEFORE}{self.number:016x}"
+
+    def packed(self) -> bytes:
+        return _START.pack(_MAGIC, self.shape, self.secret, self.identity, self.number, self.version.encode())
+
+
+class Taken(NamedTuple):
+    """A file that was taken over. `identity` is that of the database it belongs to.
+
+    `strange`: why nothing of it is to be read, where that is so.
+    """
+
+    tail: Tail
+    identity: int
+    strange: str | None
+
+
 def create(db: Path, identity: int) -> tuple[Path, Tail] | None:
     """Make an empty ahead file beside a database; None where the place has no room for it, or cannot hold one.
+
+    Nor is there one in a folder that cannot be listed: it would not be found again.
 
     It is there whole from one moment to the next: who looks for files without an owner never sees it half made.
     """
     if sys.platform == "win32":
         return None
     real = Path(os.path.realpath(db))
-    path = real.with_name(f"{real.name}-{BEFORE}{secrets.token_hex(6)}")
+    start = _Start(SHAPE, secrets.randbits(32), identity, secrets.randbits(64), __version__)
+    path = path_of(real, start.name)
     new = path.with_name(path.name + _NEW)
     try:
         place = os.statvfs(real.parent)
         if place.f_bavail * place.f_frsize < _SPARE:
             return None
+        files_beside(real)
         fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            _fill(fd)
-            secret = secrets.randbits(32)
-            os.pwrite(fd, _START.pack(_MAGIC, secret, identity), 0)
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            _fill(fd)
+            os.pwrite(fd, start.packed(), 0)
             new.rename(path)
         except BaseException:
             os.close(fd)
@@ -264,7 +350,7 @@ def create(db: Path, identity: int) -> tuple[Path, Tail] | None:
             raise
     except OSError:
         return None
-    return path, Tail(fd, secret, 0)
+    return path, Tail(fd, start.secret, start.name, 0)
 
 
 def _fill(fd: int) -> None:
@@ -276,16 +362,27 @@ def _fill(fd: int) -> None:
             os.pwrite(fd, bytes(min(_PIECE, size - at)), at)
 
 
-def follow(path: Path, applied: int) -> Tail | None:
-    """Open a file for reading beside its engine, after an entry; None where that is not possible."""
+def follow(path: Path) -> Tail | None:
+    """Open a file for reading beside its engine, from its beginning; None where that is not possible."""
     found = _opened(path, os.O_RDONLY, alone=False)
-    return None if found is None else Tail(found[0], found[1], applied)
+    return None if found is None else Tail(found[0], found[1].secret, found[1].name, 0)
 
 
-def take_over(path: Path) -> tuple[Tail, int] | None:
-    """Open a file whose recording died, for nobody else; None where it lives. Also which database it belongs to."""
-    found = _opened(path, os.O_RDWR, os.O_RDONLY, alone=True)
-    return None if found is None else (Tail(found[0], found[1], 0), found[2])
+def take_over(path: Path) -> Taken | None:
+    """Open a file whose recording died, for nobody else; None where it lives."""
+    found = _opened(path, os.O_RDWR, os.O_RDONLY, alone=True, known=False)
+    if found is None:
+        return None
+    fd, start = found
+    strange = None
+    if start.shape != SHAPE:
+        strange = (
+            f"was written by scimproxy {start.version} in a way that {__version__} does not read;"
+            " open the database with that version once"
+        )
+    elif path_of(path, start.name).name[-_TOKEN:] != path.name[-_TOKEN:]:
+        strange = "is a copy of another file, by its name; it is left alone"
+    return Taken(Tail(fd, start.secret, start.name, 0), start.identity, strange)
 
 
 def is_being_brought_in(path: Path) -> bool:
@@ -304,18 +401,53 @@ def is_being_brought_in(path: Path) -> bool:
 
 
 def files_beside(db: Path) -> list[Path]:
-    """Return the ahead files of a database, whoever they belong to."""
+    """Return the ahead files of a database, whoever they belong to.
+
+    Raises:
+        OSError: its folder cannot be listed; nobody knows then which there are.
+    """
     real = Path(os.path.realpath(db))
-    start = f"{real.name}-{BEFORE}"
-    try:
-        return sorted(it for it in real.parent.iterdir() if it.name.startswith(start) and it.suffix != _NEW)
-    except OSError:
-        return []
+    named = re.compile(re.escape(f"{real.name}-{BEFORE}") + f"[0-9a-f]{{{_TOKEN}}}")
+    with os.scandir(real.parent) as entries:
+        return sorted(real.with_name(it.name) for it in entries if named.fullmatch(it.name))
 
 
-def progress_name(path: Path) -> str:
-    """Return the name under which the database knows how far a file is applied."""
-    return BEFORE + path.name.rpartition("-")[2]
+def remove_unfinished(db: Path) -> None:
+    """Remove what is left of files whose makers died before they had their names."""
+    if sys.platform == "win32":
+        return
+    real = Path(os.path.realpath(db))
+    named = re.compile(re.escape(f"{real.name}-{BEFORE}") + f"[0-9a-f]{{{_TOKEN}}}{re.escape(_NEW)}")
+    with contextlib.suppress(OSError), os.scandir(real.parent) as entries:
+        for path in [real.with_name(it.name) for it in entries if named.fullmatch(it.name)]:
+            with contextlib.suppress(OSError):
+                fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its maker holds it from its first moment
+                    path.unlink()
+                finally:
+                    os.close(fd)
+
+
+def path_of(db: Path, name: str) -> Path:
+    """Return where the file lies that has this line in the table `progress`."""
+    real = Path(os.path.realpath(db))
+    return real.with_name(f"{real.name}-{name[: len(BEFORE) + _TOKEN]}")
+
+
+def set_aside(path: Path, *, copied: bool = False) -> Path:
+    """Give a file a name under which nobody brings it in, for a person to look at; `copied`: a copy of it.
+
+    Raises:
+        OSError: that is not possible.
+    """
+    aside = path.with_name(f"{path.name}-damaged-{secrets.token_hex(3)}")
+    if copied:
+        with contextlib.closing(os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")) as file:
+            file.write(path.read_bytes())
+    else:
+        path.rename(aside)
+    return aside
 
 
 def left_there(count: int, path: Path) -> str:
@@ -323,8 +455,11 @@ def left_there(count: int, path: Path) -> str:
     return f"not in the database yet: {plural(count, 'exchange')} in {path}; opening the database brings them in"
 
 
-def _opened(path: Path, *flags: int, alone: bool) -> tuple[int, int, int] | None:
-    """Return descriptor, secret and database of a file, locked; None where that is not possible."""
+def _opened(path: Path, *flags: int, alone: bool, known: bool = True) -> tuple[int, _Start] | None:
+    """Return descriptor and start of a file, locked; None where that is not possible.
+
+    `known`: only one whose entries look as those of this version do.
+    """
     if sys.platform == "win32":
         return None
     for flag in flags:
@@ -338,9 +473,10 @@ def _opened(path: Path, *flags: int, alone: bool) -> tuple[int, int, int] | None
         about = os.fstat(fd)
         start = os.pread(fd, _START.size, 0) if stat.S_ISREG(about.st_mode) and about.st_nlink else b""
         if len(start) == _START.size:
-            magic, secret, identity = _START.unpack(start)
-            if magic == _MAGIC:
-                return fd, secret & 0xFFFFFFFF, identity
+            magic, shape, secret, identity, number, version = _START.unpack(start)
+            if magic == _MAGIC and (shape == SHAPE or not known):
+                wrote = ascii(version.rstrip(b"\0").decode("ascii", "replace"))[1:-1]
+                return fd, _Start(shape, secret & 0xFFFFFFFF, identity, number, wrote)
     except OSError:  # somebody else holds it
         pass
     os.close(fd)

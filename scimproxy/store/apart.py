@@ -45,6 +45,8 @@ _TOGETHER = 262_144
 """At most so many bytes are copied to be sent together; it is about what a socket takes at once."""
 _SMALL = 65_536
 """A content of more bytes does not stand ahead."""
+_YEAR_10000 = 253_402_300_800.0
+"""No time from here on fits into a database. What a clock gave that stepped back or is broken is awaited."""
 _GATHER_S = 0.015
 """So long what nobody waits for is gathered before the writer is woken; less than what it takes for quiet."""
 _AGAIN_S = 0.5
@@ -145,6 +147,7 @@ class StoreApart:
             and self._runs
             and len(passed.content.data) <= _SMALL
             and len(passed.response_content.data) <= _SMALL
+            and 0.0 <= passed.started_at <= passed.ended_at < _YEAR_10000
         ):
             row[RUN_PLACE] = self._runs[-1]
             try:
@@ -539,7 +542,9 @@ class StoreApart:
         self._silent = 0
         if self._ahead is not None:
             self._ahead.applied = applied
-            if applied < 0:  # the writer has told why
+            if applied < 0:  # the writer has told why; what was appended since it may still be able to read
+                self._mark()
+                self._later()
                 self._leave_ahead()
         self.last_error = None if error is None else pickle.loads(error)  # noqa: S301 - from our own child
         waiting, ends = self._waiting, self._ends

@@ -8,21 +8,49 @@ entry, wherever it comes to lie. What exchanges share is told once in a segment 
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
+from dataclasses import fields
 from typing import Any
 
 import msgspec
 
-from scimproxy.exchange import EMPTY, Connection, Content, Headers
-from scimproxy.store.rows import CONNECTION_PLACES, CONTENT_PLACES, EXCHANGE_COLUMNS, HEADER_PLACES
+from scimproxy.exchange import EMPTY, Certificate, Connection, Content, Headers, Tls
+from scimproxy.store.rows import (
+    CONNECTION_PLACES,
+    CONTENT_PLACES,
+    EXCHANGE_COLUMNS,
+    HEADER_PLACES,
+    RUN_PLACE,
+    UID_PLACE,
+    connection_row,
+)
 
-__all__ = ["HEAD", "Packer", "Unpacker", "checksum", "head_of", "sealed"]
+__all__ = ["HEAD", "SHAPE", "Packer", "Unpacker", "checksum", "head_of", "sealed"]
 
 HEAD = struct.Struct("<IIQ")
 """In front of each entry: how many bytes follow, their checksum, the number of the entry."""
 _MOST = 1024
 """So many shared values are numbered before it begins anew."""
+
+_FORMAT = 2
+"""How entries are made; to be changed with whatever SHAPE does not see."""
+SHAPE = int.from_bytes(
+    hashlib.sha256(
+        repr(
+            (
+                _FORMAT,
+                EXCHANGE_COLUMNS,
+                HEADER_PLACES,
+                CONNECTION_PLACES,
+                CONTENT_PLACES,
+                [[(it.name, it.type) for it in fields(kind)] for kind in (Connection, Tls, Certificate)],
+            )
+        ).encode()
+    ).digest()[:8]
+)
+"""What entries look like in this version, as a number: another's rows have their values in other places."""
 
 type _Pairs = tuple[tuple[str, str], ...]
 
@@ -51,6 +79,11 @@ def head_of(data: bytes | bytearray | memoryview, at: int) -> tuple[int, int, in
     """Return length, checksum and number of the entry at a place."""
     length, checksum, number = HEAD.unpack_from(data, at)
     return length, checksum, number
+
+
+def _is_named(run_id: object, uid: object) -> bool:
+    """Whether two values are a run's and an exchange's: they are looked up before the rest is stored."""
+    return (run_id is None or (type(run_id) is int and 0 <= run_id < 2**63)) and (uid is None or type(uid) is str)
 
 
 class Packer:
@@ -91,6 +124,7 @@ class Packer:
             if shared is not None:
                 found = known.get(id(shared))
                 if found is None:
+                    self._check(shared)
                     found = known[id(shared)] = (shared, len(known))
                     connections.append((found[1], shared))
                 row[at] = found[1]
@@ -105,6 +139,14 @@ class Packer:
             return _encode((anew, headers, connections, row))
         except BaseException:
             self.forget()  # what was told with it stands nowhere
+            raise
+
+    def _check(self, connection: Connection) -> None:
+        """Find out, before its first exchange is answered, whether a connection fits into a database."""
+        try:
+            connection_row(connection)
+        except BaseException:
+            self.forget()
             raise
 
 
@@ -124,7 +166,7 @@ class Unpacker:
             anew, headers, connections, row = _decode(data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
             raise ValueError("this is no entry") from exc
-        if len(row) != len(EXCHANGE_COLUMNS):
+        if len(row) != len(EXCHANGE_COLUMNS) or not _is_named(row[RUN_PLACE], row[UID_PLACE]):
             raise ValueError("this is no row")
         known = self._known
         if anew:

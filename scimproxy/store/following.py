@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 
 from scimproxy.amounts import plural
-from scimproxy.store.ahead import Tail, create, follow, left_there, progress_name
+from scimproxy.store.ahead import Tail, create, follow, left_there, set_aside
 from scimproxy.store.bringing import applied_of
 from scimproxy.store.writing import Item, Writer
 
@@ -57,10 +57,11 @@ class Following:
         self.applied = applied
         self.broken = False
         self.is_over = False
-        self._name = progress_name(path)
+        self._name = tail.name
         self._writer = writer
         self._tail = tail
         self._again = False
+        self._is_aside = self._is_copied = False
 
     @classmethod
     def begin(cls, writer: Writer, told: str) -> Following | None:
@@ -69,12 +70,18 @@ class Following:
             if not told:
                 made = create(writer.path, writer.identity())
                 return None if made is None else cls(writer, *made, 0)
-            path = Path(told)
-            applied = applied_of(writer.conn, progress_name(path))
         except sqlite3.Error:  # it is locked, or full: the next writer may have one
             return None
-        tail = follow(path, applied)
-        return None if tail is None else cls(writer, path, tail, applied)
+        path = Path(told)
+        tail = follow(path)
+        if tail is None:
+            return None
+        try:  # only now that it is held: till then somebody else may be bringing it in
+            applied = applied_of(writer.conn, tail.name)
+        except sqlite3.Error:
+            tail.close()
+            return None
+        return cls(writer, path, tail.again(applied), applied)
 
     def items(self, upto: int | None, most: int) -> list[Item]:
         """Return what comes next there."""
@@ -87,6 +94,8 @@ class Following:
 
     def rewind(self) -> int | None:
         """After a failure: begin anew behind what is in the database. Return up to where it has to be given again."""
+        if self.broken and not self._again:  # what could be read of it is in the database
+            self._set_aside()
         if not self._again or self.is_over:
             return None
         self._again = False
@@ -99,19 +108,41 @@ class Following:
         if self.is_over or problem is self._writer.last_error:
             self._again = True
         elif not self._again:
-            _log.error("an exchange that was answered could not be stored, and is lost: %s", problem)
+            _log.error("an exchange that was answered fits into no database: %s", problem)
+            self._copy_aside()
             self.applied = number
+            with contextlib.suppress(sqlite3.Error):  # nobody is to wait for it
+                self._writer.conn.execute("REPLACE INTO progress VALUES (?, ?)", (self._name, number))
 
-    def give_up(self, upto: int) -> None:
-        """What was said to stand there cannot be read."""
-        _log.error("damaged, and lost: %s that stood in %s", plural(upto - self.applied, "exchange"), self.path)
+    def give_up(self, upto: int) -> bool:
+        """What was said to stand there cannot be read. Return whether there is more behind it that can."""
+        number = self._tail.number
+        missing = self._tail.skip() or max(0, upto - number)
+        _log.error("damaged, and not in the database: %s that stood in %s", plural(missing, "exchange"), self.path)
         self.broken = True
+        return self._tail.number > number
+
+    def _set_aside(self) -> None:
+        """Keep the file for a person, where no reader waits for it."""
+        if not self._is_aside:
+            self._is_aside = True
+            with contextlib.suppress(OSError):
+                self.path = set_aside(self.path)
+                _log.error("what was in it is kept in %s", self.path)
+
+    def _copy_aside(self) -> None:
+        if not self._is_copied:
+            self._is_copied = True
+            with contextlib.suppress(OSError):
+                _log.error("it is kept in %s", set_aside(self.path, copied=True))
 
     def end(self) -> None:
         """Remove the file where all of it is in the database; else the next who opens that brings it in."""
         rest = self._tail.again(self.applied)
-        if rest.read(None, 1, 1):
-            _log.warning("%s", left_there(rest.standing() - self.applied, self.path))
+        if self._is_aside or (self.broken and not rest.read(None, 1, 1)):
+            self._set_aside()
+        elif left := rest.unread():
+            _log.warning("%s", left_there(left, self.path))
         else:
             with contextlib.suppress(OSError, sqlite3.Error):
                 self.path.unlink()

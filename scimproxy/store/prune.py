@@ -82,7 +82,7 @@ def prune(
     if not dry_run:
         # The newest schema, and all its refusals; and what a dead recording left belongs to runs that may go.
         writer = open_writer(path)
-        with contextlib.closing(writer.conn), translated(path):
+        with contextlib.closing(writer), translated(path):
             bring_in(writer)
     opened = connect_reader(path) if dry_run else None
     with translated(path), contextlib.closing(opened or connect_upkeep(path)) as conn:

@@ -142,9 +142,8 @@ class _Pipe:
             if following.is_read(upto):
                 waiting.popleft()
             elif not found:
-                waiting.popleft()
-                if upto is not None:
-                    following.give_up(upto)
+                if upto is None or not following.give_up(upto):
+                    waiting.popleft()
             elif most == GROUP:
                 break
         return items

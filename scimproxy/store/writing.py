@@ -82,6 +82,8 @@ _WHOLE = {
     sqlite3.SQLITE_NOMEM,
 }
 """SQLite's codes that speak of the database, not of one item."""
+_ITS_OWN = {0, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH}
+"""Those that speak of one item's values; 0 are Python's own errors."""
 
 
 class Answer(Protocol):
@@ -168,9 +170,14 @@ class Writer:
                 for run_id in runs:
                     writer._adopt_run(run_id)
         except BaseException:
-            writer.conn.close()
+            writer.close()
             raise
         return writer
+
+    def close(self) -> None:
+        """Close the database, and end what is done beside; for one that does no `work`."""
+        self._checkpoints.close()
+        self.conn.close()
 
     def work(self, source: Source) -> None:
         """Write what the source gives until it gives a stop; then write the rest and close."""
@@ -194,8 +201,7 @@ class Writer:
             if self.ending is not None:
                 self.ending()
         finally:
-            self._checkpoints.close()
-            self.conn.close()
+            self.close()
             refuse([*batch, *source.rest()], StoreError(f"the database {self.path} is closed"))
 
     def _patience(self, *, idle: bool) -> float | None:
@@ -265,6 +271,14 @@ class Writer:
                         return False
             elif isinstance(exc, StoreError):
                 refuse(batch, exc)
+            elif (
+                batch[0].kind == "ahead"
+                and isinstance(exc, sqlite3.Error)
+                and getattr(exc, "sqlite_errorcode", 0) & 0xFF not in _ITS_OWN
+            ):  # it was answered: whatever the database has against it now is no reason to pass it over
+                self.last_error = translate(exc, self.path)
+                refuse(batch, self.last_error)
+                return False
             else:
                 reason = fault(exc)
                 _log.warning("%s cannot be stored: %s", batch[0].kind, reason)
@@ -487,9 +501,9 @@ class Writer:
         self.look_for_pending(run_id)
 
     def look_for_pending(self, run_id: int) -> None:
-        """Learn what is in flight in a run, so that what comes of it takes its place."""
+        """Learn what is in flight in a run, or was taken for aborted, so that what comes of it takes its place."""
         found = self.conn.execute(
-            "SELECT uid, id FROM exchanges WHERE run_id = ? AND state = 'pending'", (run_id,)
+            "SELECT uid, id FROM exchanges WHERE run_id = ? AND state IN ('pending', 'aborted')", (run_id,)
         ).fetchall()
         self._pending.update({(run_id, uid): number for uid, number in found})
 
