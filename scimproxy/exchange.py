@@ -462,6 +462,11 @@ class Run:
     exchange_count: int | None = None
     id: int | None = None
 
+    @property
+    def seen_in(self) -> int | None:
+        """The recording that this run of a suite was seen in, and whose exchanges its steps have; None: its own."""
+        return self.source_run_id if self.kind == "suite" else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunnelEvent:

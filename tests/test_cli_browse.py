@@ -441,3 +441,12 @@ def test_hosts_are_told_where_a_run_has_many(tmp_path: Path) -> None:
             store.add(replace(factories.exchange(run_id=run_id), host="api.example.com"))
     assert "api.example.com" not in invoke(path, "log", "1").stdout
     assert "api.example.com  List" in invoke(path, "log", "2").stdout
+
+
+def test_a_run_that_was_seen_in_a_recording_says_where_its_exchanges_are(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "a.db") as store:
+        recording = store.start_run(factories.run())
+        store.start_run(factories.run(kind="suite", name="Two", source_run_id=recording.id))
+        store.start_run(factories.run(kind="replay", source_run_id=recording.id))
+    lines = CliRunner().invoke(cli, ["runs", "--db", str(tmp_path / "a.db")]).stdout.splitlines()
+    assert ["in run 1" in line for line in lines] == [False, False, True, False]

@@ -68,7 +68,8 @@ def _run_cells(run: Run, *, with_lost: bool, with_public: bool) -> list[Cell]:
     started = moment(run.started_at)[:16]
     public = [run.public_url or ""] if with_public else []
     target = (run.target or "").removeprefix("http://")  # in 80 columns the port would be cut otherwise
-    return [str(run.id), run.kind, started, f"{run.exchange_count or 0:,}", *lost, name, target, *public]
+    count = f"{run.exchange_count or 0:,}" if run.seen_in is None else f"in run {run.seen_in}"
+    return [str(run.id), run.kind, started, count, *lost, name, target, *public]
 
 
 @click.command("log")

@@ -241,7 +241,7 @@ class Pages:
                 "again": None if suite is None else _again(self._readers.path, run, without_secrets(suite)),
                 "history": [] if suite is None else _history(reader, run),
                 "beside": {} if suite is None else _beside(reader, run, suite),
-                "seen_in": run.source_run_id if run.kind == "suite" else None,
+                "seen_in": run.seen_in,
                 "seen": _seen(reader, number_of) if run.kind in RECORDINGS else [],
                 "tunnel": reader.tunnel_events(number_of),
             }
@@ -303,7 +303,7 @@ def _html(text: str, status: int = 200) -> web.Response:
 
 
 def _run(run: Run) -> dict[str, Any]:
-    more = {"started_at": run.started_at, "ended_at": run.ended_at, "source_run_id": run.source_run_id}
+    more = {"started_at": run.started_at, "ended_at": run.ended_at, "seen_in": run.seen_in}
     return {**run_json(run), **more, "any": run.exchange_count != 0}
 
 
